@@ -1,0 +1,101 @@
+"""The Rust core: tables, buffers, rolling features, and rows in and out of JSON."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, final
+
+import numpy as np
+from numpy.typing import NDArray
+
+@final
+class Table:
+    """Immutable columns with missing values. A slice of a buffer, features, or rows that came in.
+
+    Float columns hold NaN where a value is missing. Never changes; outlives the buffer it came from.
+    """
+
+    @property
+    def columns(self) -> tuple[str, ...]: ...
+    @property
+    def kinds(self) -> tuple[Literal["float64", "boolean", "string", "null"], ...]: ...
+    @property
+    def named(self) -> bool: ...  # False: rows came as arrays; columns are column_0, column_1, ...
+    def __len__(self) -> int: ...
+    def __getitem__(self, name: str) -> NDArray[Any]: ...  # read-only; float64 without a copy where one chunk holds it
+    def matrix(self, columns: Sequence[str] | None = None) -> NDArray[np.float64]: ...  # (n, d), C order, missing = NaN
+    def slice(self, offset: int, length: int) -> Table: ...
+    def to_json(self) -> bytes: ...  # array of row objects, missing = null
+    def __arrow_c_stream__(self, requested_schema: object | None = None) -> object: ...
+    def __arrow_c_schema__(self) -> object: ...
+
+@final
+class Buffer:
+    """ms.Buffer of ../shared/python.md: a ring of the newest `capacity` rows."""
+
+    def __new__(
+        cls,
+        capacity: int = 10_000,
+        columns: Sequence[str] | None = None,
+        rolling_windows: Sequence[int] = (),
+        lag_periods: Sequence[int] = (),
+        min_samples: int | None = None,
+    ) -> Buffer: ...
+    def append(self, data: object) -> int: ...
+    def snapshot(self, tail: int | None = None) -> Table: ...
+    def features(
+        self,
+        rolling_windows: Sequence[int] | None = None,
+        include_rolling_stats: Sequence[str] = ("mean", "std", "min", "max"),
+        lag_periods: Sequence[int] | None = None,
+        include_lags: bool = True,
+        include_deltas: bool = False,
+        min_samples: int | None = None,
+        tail: int | None = None,
+    ) -> Table: ...
+    def newest(self) -> dict[str, float | None]: ...
+    def clear(self) -> None: ...
+    @property
+    def newest_values(self) -> NDArray[np.float64]: ...
+    @property
+    def feature_names(self) -> tuple[str, ...]: ...
+    @property
+    def capacity(self) -> int: ...
+    @property
+    def columns(self) -> tuple[str, ...]: ...
+    @property
+    def numeric_columns(self) -> tuple[str, ...]: ...
+    @property
+    def rolling_windows(self) -> tuple[int, ...]: ...
+    @property
+    def lag_periods(self) -> tuple[int, ...]: ...
+    @property
+    def memory_bytes(self) -> int: ...
+    @property
+    def append_count(self) -> int: ...  # rows ever accepted; clear does not reset it
+    def __len__(self) -> int: ...
+
+@final
+class Body:
+    """One HTTP request body, read once. JSON errors are raised by `read_body`, row errors by `table`."""
+
+    @property
+    def envelope(self) -> bytes: ...  # the JSON object without the rows; the last of duplicate keys
+    @property
+    def form(self) -> Literal["absent", "null", "mapping", "mappings", "lists", "empty", "other"]: ...  # of the rows
+    def table(self) -> Table: ...  # InvalidRequestError with loc (key, row, column) for the first bad cell
+
+def read_body(
+    body: bytes, key: str | None = "data", rows: Literal["typed", "numeric", "text"] = "typed"
+) -> Body: ...
+
+# typed: a column's type is that of its first value, another type is refused (buffers).
+# numeric: numbers and null only (streams, list rows).
+# text: columns that mix types become text, each value its JSON text (detectors with a schema).
+
+def read_rows(data: object, columns: Sequence[str] | None = None, rows: Literal["typed", "numeric", "text"] = "typed") -> Table: ...
+def rolling(
+    values: object,
+    windows: Sequence[int],
+    stats: Sequence[str] = ("mean", "std", "min", "max"),
+    min_samples: int | None = None,
+) -> Table: ...
+def lags(values: object, periods: Sequence[int], deltas: bool = False) -> Table: ...

@@ -1,0 +1,1 @@
+"""One file per detector, by its name in the registry."""

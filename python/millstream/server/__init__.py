@@ -1,0 +1,1 @@
+"""The service: HTTP in, the same product as the library underneath."""

@@ -1,0 +1,5 @@
+//! Rows in, features out: the part of millstream that touches numbers.
+//!
+//! Pure Rust, no Python and no I/O: `cargo test -p millstream-core` needs neither.
+
+pub mod error;
