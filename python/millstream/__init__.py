@@ -10,7 +10,7 @@ _HOMES = {
     "lags": "_core",
     "Detector": "detector",
     "Detection": "detector",
-    "backends": "backends.registry",
+    "backends": "backend.registry",
     "Stream": "stream",
     "StreamResult": "stream",
     "StreamResults": "stream",
