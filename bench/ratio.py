@@ -1,0 +1,59 @@
+"""Ours against a peer: interleaved in one run, in CPU time, the answer asserted first.
+
+Machines differ and drift, so no figure here is worth anything alone: two slices of work, ours and the peer's, are timed
+turn by turn, and what is reported is the median of the ratios of neighbouring slices.
+"""
+
+from __future__ import annotations
+
+import os
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+SMOKE = os.environ.get("MILLSTREAM_BENCH") == "smoke"
+SLICE_NS = 2_000_000 if SMOKE else 20_000_000
+PAIRS = 2 if SMOKE else 25
+
+
+@dataclass(frozen=True)
+class Ratio:
+    """CPU time per call of both sides in ns (medians), and how many times slower the peer is."""
+
+    ours_ns: float
+    peer_ns: float
+    times: float
+    pairs: int
+
+
+def interleave(ours: Callable[[], object], peer: Callable[[], object]) -> Ratio:
+    """Time two callables turn by turn. The caller has already asserted that their answers agree."""
+    ours_calls, peer_calls = _calls_per_slice(ours), _calls_per_slice(peer)
+    return summarize([(_cpu_ns(ours, ours_calls), _cpu_ns(peer, peer_calls)) for _ in range(PAIRS)])
+
+
+def summarize(pairs: list[tuple[float, float]]) -> Ratio:
+    """Medians over neighbouring slices, each (ours, peer) in ns per call."""
+    return Ratio(
+        ours_ns=statistics.median(a for a, _ in pairs),
+        peer_ns=statistics.median(b for _, b in pairs),
+        times=statistics.median(b / a for a, b in pairs),
+        pairs=len(pairs),
+    )
+
+
+def _calls_per_slice(call: Callable[[], object]) -> int:
+    """How many calls fill a slice: one call of a slow peer is a slice of its own."""
+    calls = 1
+    while (cost := _cpu_ns(call, calls)) * calls < SLICE_NS / 4:
+        calls *= 4
+    return max(1, int(SLICE_NS / cost))
+
+
+def _cpu_ns(call: Callable[[], object], calls: int) -> float:
+    """CPU ns per call, of all threads of this process (Polars works in several)."""
+    start = time.process_time_ns()
+    for _ in range(calls):
+        call()
+    return (time.process_time_ns() - start) / calls
