@@ -1,0 +1,200 @@
+"""The calibration against one-line oracles, and its promise: the share of alarms on noise is the contamination."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from millstream.calibration import (
+    Calibration,
+    count_at_least,
+    evidence,
+    mark_alerts,
+    next_level,
+    score_at,
+    widths_outside,
+    window_bounds,
+)
+
+finite = st.floats(-1e300, 1e300, allow_nan=False)
+some = st.lists(finite, min_size=1, max_size=40)
+
+
+@given(some, finite)
+def test_count_at_least_counts(values, value):
+    ascending = np.sort(np.array(values))
+    assert count_at_least(ascending, value) == sum(v >= value for v in values)
+
+
+@given(some, st.integers(0, 39))
+def test_count_at_least_counts_ties(values, at):
+    ascending = np.sort(np.array(values))
+    value = float(ascending[at % len(values)])
+    assert count_at_least(ascending, value) == sum(v >= value for v in values)
+
+
+@pytest.mark.parametrize(
+    ("row", "widths"),
+    [
+        ((0.0, 5.0), 0.0),
+        ((10.0, 5.0), 0.0),
+        ((12.0, 5.0), 0.2),
+        ((-5.0, 5.0), 0.5),
+        ((12.0, 5.0 + 1e-9), 1e9),  # the second column was constant: any distance is the farthest
+        ((math.nan, 5.0), 0.0),
+        ((1e308, 5.0), 1e9),
+        ((-1e308, math.nan), 1e9),
+    ],
+)
+def test_widths_outside_of_a_window(row, widths):
+    bounds = np.array([[0.0, 5.0], [10.0, 5.0]])
+    assert widths_outside(np.array(row), bounds) == pytest.approx(widths, rel=1e-12)
+
+
+def test_widths_outside_of_a_window_as_wide_as_float64():
+    bounds = np.array([[-1.7e308], [1.2e308]])
+    assert widths_outside(np.array([1.7e308]), bounds) == pytest.approx(0.5 / 2.9)
+
+
+@given(st.lists(st.floats(0, 100), min_size=2, max_size=30), st.floats(0, 120), st.floats(-50, 150))
+def test_evidence_follows_the_formula(training, raw, value):
+    scores, bounds = np.sort(np.array(training)), np.array([[0.0], [100.0]])
+    k = sum(s >= raw - 1e-9 * max(abs(scores[0]), abs(scores[-1])) for s in scores)
+    x = max(0.0, -value, value - 100) / 100
+    rank, record = math.log((len(scores) + 1) / (k + 1)), max(0.0, math.log((len(scores) + 1) / 2))
+    expected = rank + 2.5 * record * x / (x + 0.1)
+    assert evidence(raw, np.array([value]), scores, bounds) == pytest.approx(expected, abs=1e-12)
+
+
+@given(st.floats(0, 30), st.floats(0, 30))
+def test_a_score_is_above_a_half_exactly_when_the_evidence_is_above_the_level(seen, level):
+    assert (score_at(seen, level) > 0.5) == (seen > level + 1e-16 * level) or abs(seen - level) < 1e-14
+
+
+@pytest.mark.parametrize("contamination", [0.003, 0.01, 0.1, 0.5])
+def test_the_level_never_falls_below_its_floor(contamination):
+    level = -math.log(contamination)
+    for _ in range(100_000):
+        level = next_level(level, False, contamination, 10.0)
+    assert level == -0.5 * math.log(contamination)
+
+
+def test_a_tie_within_rounding_is_no_evidence():
+    training = np.full(100, 3.0)
+    assert evidence(3.0 * (1 + 1e-12), np.zeros(1), training, np.zeros((2, 1))) == 0.0
+
+
+def test_bounds_skip_missing_values_and_are_zero_for_a_column_without_any():
+    rows = np.array([[1.0, math.nan, math.nan], [4.0, 2.0, math.nan]])
+    assert window_bounds(rows).tolist() == [[1.0, 2.0, 0.0], [4.0, 2.0, 0.0]]
+
+
+@given(st.lists(st.booleans(), max_size=60), st.integers(0, 10))
+def test_an_alert_is_an_anomaly_with_no_alert_in_the_quiet_rows_before_it(anomalies, quiet):
+    scores, alerts = np.array(anomalies, float), np.zeros(len(anomalies), bool)
+    mark_alerts(scores, 0.5, quiet, quiet, alerts)
+    for i, anomaly in enumerate(anomalies):
+        assert alerts[i] == (anomaly and not alerts[max(0, i - quiet) : i].any())
+
+
+@given(st.lists(st.floats(0, 1), max_size=60), st.lists(st.integers(0, 60), max_size=4))
+def test_alerts_do_not_depend_on_how_rows_are_batched(values, cuts):
+    scores = np.array(values)
+    whole, parts = np.zeros(len(scores), bool), []
+    mark_alerts(scores, 0.5, 5, 5, whole)
+    since = 5
+    for batch in np.split(scores, sorted(c % (len(scores) + 1) for c in cuts)):
+        part = np.zeros(len(batch), bool)
+        since = mark_alerts(np.ascontiguousarray(batch), 0.5, 5, since, part)
+        parts.append(part)
+    assert np.concatenate(parts).tolist() == whole.tolist()
+
+
+@settings(max_examples=30)
+@given(st.lists(st.integers(0, 200), max_size=4))
+def test_scores_do_not_depend_on_how_rows_are_batched(cuts):
+    rng = np.random.default_rng(1)
+    rows, training = rng.normal(size=(200, 2)), rng.normal(size=(50, 2))
+    whole, split = Calibration(0.1, 100), Calibration(0.1, 100)
+    for each in (whole, split):
+        each.follow(_distance(training), training)
+    expected = whole.score(_distance(rows), rows)
+    got = [split.score(_distance(r), np.ascontiguousarray(r)) for r in np.split(rows, sorted(cuts))]
+    assert np.array_equal(np.concatenate(got), expected)
+    assert split.theta == whole.theta
+
+
+def test_a_change_of_contamination_keeps_what_was_learnt():
+    it = Calibration(0.1, 100)
+    it.theta += 0.7
+    it.change_contamination(0.01)
+    assert it.theta == pytest.approx(-math.log(0.01) + 0.7)
+    it.change_contamination(0.1)
+    assert it.theta == pytest.approx(-math.log(0.1) + 0.7)
+
+
+def _distance(rows):
+    return np.abs(rows).sum(axis=1)
+
+
+NOISE = {
+    "gaussian": lambda rng, shape: rng.normal(size=shape),
+    "uniform": lambda rng, shape: rng.random(shape),
+    "heavy tails": lambda rng, shape: rng.standard_t(3, shape),
+    "counts": lambda rng, shape: rng.poisson(20.0, shape).astype(float),
+}
+
+
+def replay(rows, contamination, window=1000, interval=100, raw=_distance):
+    """Scores of a stream whose model is the window itself: a raw score that is a distance from its median."""
+    calibration, scores = Calibration(contamination, window), []
+    for start in range(50, len(rows), interval):
+        training = rows[max(0, start - window) : start]
+        centre, width = np.median(training, axis=0), np.ptp(training, axis=0)
+        width[width == 0] = 1.0
+        calibration.follow(raw((training - centre) / width), training)
+        batch = rows[start : start + interval]
+        scores.append(calibration.score(raw((batch - centre) / width), batch))
+    return np.concatenate(scores)
+
+
+@pytest.mark.parametrize("columns", [1, 4])
+@pytest.mark.parametrize("contamination", [0.01, 0.05, 0.1])
+@pytest.mark.parametrize("noise", NOISE)
+def test_the_share_of_alarms_on_noise_is_the_contamination(noise, contamination, columns):
+    rows = NOISE[noise](np.random.default_rng(7), (20_550, columns))
+    share = (replay(rows, contamination)[450:] > 0.5).mean()
+    assert share <= 1.5 * contamination
+    if noise != "counts":  # ties may silence a stream of few distinct values
+        assert share >= 0.5 * contamination
+
+
+@pytest.mark.parametrize("noise", NOISE)
+def test_a_planted_value_scores_high_though_the_raw_score_is_flat_outside_the_window(noise):
+    rows = NOISE[noise](np.random.default_rng(3), (2000, 4))
+    spread = rows.std(axis=0)
+    if noise == "heavy tails":
+        spread = np.full(4, 3.0**0.5)
+    for at in (150, 451, 1702):
+        planted = rows.copy()
+        planted[at, 2] = planted[:at, 2].mean() + 8 * spread[2]
+        saturating = replay(planted, 0.05, raw=lambda r: np.minimum(np.abs(r), 0.5).sum(axis=1))
+        if noise != "heavy tails" or planted[at, 2] > planted[:at, 2].max():
+            assert saturating[at - 50] > 0.8
+
+
+def test_a_level_shift_alarms_and_is_normal_a_window_later():
+    rows = np.random.default_rng(5).normal(size=(6000, 2))
+    rows[3000:] += 20.0
+    scores = replay(rows, 0.05)
+    assert (scores[2950:2990] > 0.5).all()
+    assert (scores[4000:] > 0.5).mean() <= 0.075
+
+
+def test_a_constant_stream_is_silent_until_it_changes():
+    rows = np.full((3000, 2), 7.25)
+    rows[2500, 1] = 7.26
+    scores = replay(rows, 0.1)
+    assert np.flatnonzero(scores > 0.5).tolist() == [2450]
+    assert scores[2450] > 0.9
