@@ -71,7 +71,7 @@ def evidence(raw: float, row: Floats, training: Floats, bounds: Floats) -> float
     n, d = len(training), bounds.shape[1]
     tie = _TIE * max(abs(training[0]), abs(training[n - 1]))
     rank = math.log((n + 1.0) / (count_at_least(training, raw - tie) + 1.0))
-    outside = widths_outside(row, bounds)
+    outside: float = widths_outside(row, bounds)
     if outside == 0.0:
         return rank
     record = max(0.0, math.log((n + 1.0) / (2.0 * d)))
