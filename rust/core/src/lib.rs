@@ -3,3 +3,5 @@
 //! Pure Rust, no Python and no I/O: `cargo test -p millstream-core` needs neither.
 
 pub mod error;
+pub mod lag;
+pub mod rolling;

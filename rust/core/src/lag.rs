@@ -1,0 +1,54 @@
+//! Lags and deltas: the value `period` rows ago, and how far the value has moved since.
+
+/// Writes to `out` the values `period` rows before each of the newest `out.len()` of `values`; NaN where
+/// that reaches before the first.
+///
+/// # Panics
+/// If `out` is longer than `values`.
+pub fn lag(values: &[f64], period: usize, out: &mut [f64]) {
+    let from = values.len() - out.len();
+    let missing = period.saturating_sub(from).min(out.len());
+    let (before, after) = out.split_at_mut(missing);
+    before.fill(f64::NAN);
+    if let Some(start) = (from + missing).checked_sub(period) {
+        after.copy_from_slice(&values[start..start + after.len()]);
+    }
+}
+
+/// Writes to `out` each of the newest `out.len()` of `values` minus the value `period` rows before it; NaN
+/// where either is missing.
+///
+/// # Panics
+/// If `out` is longer than `values`.
+pub fn delta(values: &[f64], period: usize, out: &mut [f64]) {
+    lag(values, period, out);
+    let newest = &values[values.len() - out.len()..];
+    for (out, value) in out.iter_mut().zip(newest) {
+        *out = value - *out;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{delta, lag};
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn they_look_back_by_the_period(
+            values in prop::collection::vec(-9.0..9.0, 0..40), period in 1usize..60, rows in 0usize..40,
+        ) {
+            let rows = rows.min(values.len());
+            let (mut lags, mut deltas) = (vec![7.0; rows], vec![7.0; rows]);
+            lag(&values, period, &mut lags);
+            delta(&values, period, &mut deltas);
+            for at in 0..rows {
+                let row = values.len() - rows + at;
+                match row.checked_sub(period) {
+                    Some(past) => prop_assert_eq!((lags[at], deltas[at]), (values[past], values[row] - values[past])),
+                    None => prop_assert!(lags[at].is_nan() && deltas[at].is_nan()),
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,91 @@
+//! Rolling mean, standard deviation, minimum and maximum: the anchored van Herk kernel.
+//!
+//! A window of `w` rows is the suffix of one block plus the prefix of the next, where blocks of `w` rows
+//! start at every `sequence % w == 0`. Each of the two parts is folded outwards from the border between the
+//! blocks, relative to the part's own element next to that border, and a window is the two parts merged
+//! (Chan, Golub, LeVeque 1983). Nothing is ever subtracted again, so:
+//!
+//! - a value leaves without a trace (infinities too) and there is no cancellation: the standard deviation is
+//!   within 1e-11 of the exact one on any offset, constants give exactly 0;
+//! - a window's result depends on the rows inside it and on its sequence alone, so every path (the whole
+//!   column, a tail, row by row at append) gives the same bits.
+//!
+//! The cost per row and window is constant. NaN is a missing value.
+
+mod block;
+mod full;
+#[cfg(test)]
+mod naive;
+mod part;
+mod tail;
+#[cfg(test)]
+mod tests;
+
+pub use full::full;
+pub use tail::tail;
+
+/// A statistic over a window of rows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Stat {
+    /// Arithmetic mean.
+    Mean,
+    /// Sample standard deviation (`n - 1`): missing for fewer than two values.
+    Std,
+    /// Smallest value.
+    Min,
+    /// Largest value.
+    Max,
+}
+
+impl Stat {
+    /// All of them, in the order of feature names.
+    pub const ALL: [Self; 4] = [Self::Mean, Self::Std, Self::Min, Self::Max];
+
+    /// As it is written in feature names and requests.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Mean => "mean",
+            Self::Std => "std",
+            Self::Min => "min",
+            Self::Max => "max",
+        }
+    }
+}
+
+/// How many rows a window spans and how many of them must hold a value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Window {
+    rows: usize,
+    min_samples: usize,
+}
+
+impl Window {
+    /// A window of `rows` rows that is missing where fewer than `min_samples` of them hold a value
+    /// (`None`: all of them must; never more than `rows`, never fewer than one).
+    ///
+    /// # Panics
+    /// If `rows` is 0.
+    #[must_use]
+    pub fn new(rows: usize, min_samples: Option<usize>) -> Self {
+        assert!(rows > 0, "a window spans at least one row");
+        Self { rows, min_samples: min_samples.unwrap_or(rows).clamp(1, rows) }
+    }
+
+    /// The rows it spans.
+    #[must_use]
+    pub const fn rows(self) -> usize {
+        self.rows
+    }
+}
+
+/// Where the four statistics of one window go, each as long as the rows asked for.
+pub type Columns<'a> = [&'a mut [f64]; 4];
+
+/// Memory the kernel works in, kept between calls so that no call pays for fresh pages.
+#[derive(Default)]
+pub struct Scratch {
+    lanes: block::Lanes,
+    single: block::Single,
+    suffix: Vec<part::Part>,
+}

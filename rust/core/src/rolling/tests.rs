@@ -1,0 +1,186 @@
+use super::naive::naive;
+use super::{Scratch, Window, full, tail};
+use proptest::prelude::*;
+
+fn kernel(values: &[f64], first_sequence: u64, window: Window) -> [Vec<f64>; 4] {
+    newest(values, first_sequence, values.len(), window)
+}
+
+fn newest(values: &[f64], first_sequence: u64, rows: usize, window: Window) -> [Vec<f64>; 4] {
+    let mut out = std::array::from_fn(|_| vec![7.0; rows]);
+    tail(
+        values,
+        first_sequence,
+        rows,
+        window,
+        &mut Scratch::default(),
+        out.each_mut().map(Vec::as_mut_slice),
+    );
+    out
+}
+
+/// Deterministic noise in -1..1 (splitmix64).
+fn noise(n: usize) -> Vec<f64> {
+    let mix = |i: usize| {
+        let mut z = (i as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (z ^ (z >> 31)) as f64 / 9.223_372_036_854_775_8e18 - 1.0
+    };
+    (0..n).map(mix).collect()
+}
+
+fn walk(n: usize) -> Vec<f64> {
+    noise(n)
+        .iter()
+        .scan(0.0, |at, step| {
+            *at += step;
+            Some(*at)
+        })
+        .collect()
+}
+
+fn same(a: f64, b: f64) -> bool {
+    a == b || (a.is_nan() && b.is_nan())
+}
+
+fn check(name: &str, values: &[f64], first_sequence: u64, window: Window) {
+    let [mean, std, min, max] = kernel(values, first_sequence, window);
+    let want = naive(values, window);
+    for row in 0..values.len() {
+        let at = format!("{name}, window {window:?} from sequence {first_sequence}, row {row}");
+        assert!(same(min[row], want[2][row]) && same(max[row], want[3][row]), "extremes of {at}");
+        let size = min[row].abs().max(max[row].abs());
+        let near = |a: f64, b: f64, within: f64| same(a, b) || (a - b).abs() <= within;
+        assert!(near(mean[row], want[0][row], 1e-14 * size), "mean of {at}: {} {}", mean[row], want[0][row]);
+        let exact = want[1][row];
+        assert!(near(std[row], exact, 1e-11 * exact), "std of {at}: {} instead of {exact}", std[row]);
+    }
+}
+
+fn hostile(n: usize) -> Vec<(&'static str, Vec<f64>)> {
+    let spiked =
+        |at: usize| noise(n).iter().enumerate().map(|(i, x)| if i == at { 1e15 } else { *x }).collect();
+    let map = |f: fn(f64) -> f64| noise(n).into_iter().map(f).collect::<Vec<_>>();
+    vec![
+        ("1e9 + 1e-3 noise", map(|x| 1e9 + 1e-3 * x)),
+        ("1e12 + noise", map(|x| 1e12 + x)),
+        ("random walk", walk(n)),
+        ("random walk at 1e12", walk(n).into_iter().map(|x| 1e12 + x).collect()),
+        ("spike at a border", spiked(n / 20 * 10)),
+        ("spike inside", spiked(n / 2 + 3)),
+        ("log-normal", map(|x| (12.0 * x).exp())),
+        ("tiny", map(|x| 1e-200 * x)),
+        ("alternating", (0..n).map(|i| if i % 2 == 0 { 1e6 } else { -1e6 }).collect()),
+    ]
+}
+
+#[test]
+fn hostile_data_is_exact_at_every_window() {
+    for (name, values) in hostile(400) {
+        for rows in [1, 2, 3, 7, 10, 50, 133, 399, 400, 401, 5000] {
+            for (first_sequence, samples) in [(0, None), (3, Some(1)), (u64::from(u32::MAX) + 17, None)] {
+                check(name, &values, first_sequence, Window::new(rows, samples));
+            }
+        }
+    }
+}
+
+#[test]
+fn a_long_window_is_exact_with_a_spike_as_its_anchor() {
+    let mut values = noise(9000);
+    values[3000] = 1e15;
+    let [_, std, ..] = kernel(&values, 0, Window::new(3000, None));
+    let want = naive(&values, Window::new(3000, None));
+    for row in (2999..9000).step_by(97) {
+        assert!((std[row] - want[1][row]).abs() <= 1e-11 * want[1][row], "row {row}");
+    }
+}
+
+#[test]
+fn a_constant_run_has_no_spread_and_its_own_mean() {
+    for value in [0.1, -1e9 - 0.3, 1e200, -0.0, 5e-324] {
+        for rows in [2, 10, 64] {
+            let [mean, std, ..] = kernel(&vec![value; 300], 5, Window::new(rows, Some(2)));
+            assert!(std[1..].iter().all(|std| *std == 0.0), "{value} {rows}");
+            assert!(mean[1..].iter().all(|mean| *mean == value), "{value} {rows}");
+        }
+    }
+}
+
+#[test]
+fn an_infinity_leaves_with_its_row() {
+    let mut values = noise(120);
+    values[31] = f64::INFINITY;
+    values[60] = f64::NEG_INFINITY;
+    values[64] = f64::INFINITY;
+    for rows in [1, 4, 10, 30] {
+        check("infinities", &values, 2, Window::new(rows, None));
+    }
+    let [mean, std, min, max] = kernel(&values, 0, Window::new(10, None));
+    assert!(mean[35] == f64::INFINITY && std[35].is_nan() && max[35] == f64::INFINITY && min[35].is_finite());
+    assert!(
+        mean[65].is_nan() && std[65].is_nan() && min[65] == f64::NEG_INFINITY && max[65] == f64::INFINITY
+    );
+}
+
+#[test]
+fn no_rows_give_no_results() {
+    full(&[], 3, Window::new(4, None), &mut Scratch::default(), [&mut [], &mut [], &mut [], &mut []]);
+}
+
+#[test]
+fn one_value_has_no_standard_deviation() {
+    let [mean, std, min, max] = kernel(&[2.5, f64::NAN], 0, Window::new(3, Some(1)));
+    assert_eq!((mean, min, max), (vec![2.5; 2], vec![2.5; 2], vec![2.5; 2]));
+    assert!(std.iter().all(|std| std.is_nan()));
+}
+
+fn value() -> impl Strategy<Value = f64> {
+    prop_oneof![
+        12 => -1e3..1e3,
+        2 => Just(f64::NAN),
+        2 => Just(1e9),
+        1 => prop_oneof![Just(f64::INFINITY), Just(f64::NEG_INFINITY), Just(1e15)],
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(300))]
+
+    #[test]
+    fn any_values_match_the_oracle(
+        values in prop::collection::vec(value(), 0..150),
+        rows in 1usize..60, samples in prop::option::of(1usize..60), first_sequence in 0u64..1000,
+    ) {
+        check("any", &values, first_sequence, Window::new(rows, samples));
+    }
+
+    #[test]
+    fn every_path_gives_the_same_bits(
+        values in prop::collection::vec(prop_oneof![8 => -1e3..1e3, 1 => value()], 1..400),
+        finite in any::<bool>(), rows in 1usize..40, samples in prop::option::of(1usize..40),
+        first_sequence in 0u64..1000, newest_rows in 0usize..400, dropped in 0usize..400,
+    ) {
+        let values: Vec<f64> = values.into_iter().map(|x: f64| if finite && !x.is_finite() { 0.5 } else { x }).collect();
+        let window = Window::new(rows, samples);
+        let bits = |out: [Vec<f64>; 4], from: usize| {
+            out.map(|column| column[from..].iter().map(|x| if x.is_nan() { 1 } else { x.to_bits() }).collect::<Vec<_>>())
+        };
+        let whole = kernel(&values, first_sequence, window);
+        let count = newest_rows.min(values.len());
+        let from = values.len() - count;
+        prop_assert_eq!(bits(newest(&values, first_sequence, count, window), 0), bits(whole.clone(), from));
+        // The same rows after older ones were dropped, and one row at a time as they arrive.
+        let dropped = dropped.min(from.saturating_sub(rows - 1));
+        let held = &values[dropped..];
+        let later = first_sequence + dropped as u64;
+        if from + 1 >= rows {
+            prop_assert_eq!(bits(newest(held, later, count, window), 0), bits(whole.clone(), from));
+        }
+        for row in from..values.len() {
+            let live = newest(&values[..=row], first_sequence, 1, window);
+            prop_assert_eq!(bits(live, 0), bits(whole.clone().map(|column| vec![column[row]]), 0));
+        }
+    }
+}
