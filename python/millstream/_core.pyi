@@ -1,6 +1,6 @@
 """The Rust core: tables, buffers, rolling features, and rows in and out of JSON."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, Literal, final
 
 import numpy as np
@@ -83,15 +83,15 @@ class Body:
     def form(self) -> Literal["absent", "null", "mapping", "mappings", "lists", "empty", "other"]: ...  # of the rows
     def table(self) -> Table: ...  # InvalidRequestError with loc (key, row, column) for the first bad cell
 
-def read_body(
-    body: bytes, key: str | None = "data", rows: Literal["typed", "numeric", "text"] = "typed"
-) -> Body: ...
+def read_body(body: bytes, key: str | None = "data", rows: Literal["typed", "numeric", "text"] = "typed") -> Body: ...
 
 # typed: a column's type is that of its first value, another type is refused (buffers).
 # numeric: numbers and null only (streams, list rows).
 # text: columns that mix types become text, each value its JSON text (detectors with a schema).
 
-def read_rows(data: object, columns: Sequence[str] | None = None, rows: Literal["typed", "numeric", "text"] = "typed") -> Table: ...
+def read_rows(
+    data: object, columns: Sequence[str] | None = None, rows: Literal["typed", "numeric", "text"] = "typed"
+) -> Table: ...
 def rolling(
     values: object,
     windows: Sequence[int],

@@ -1,0 +1,270 @@
+"""The application: from an HTTP request to a handler's call and back.
+
+Every route, the fallback too, goes through `_answer`, in the order the contract gives: key, route and method, size,
+JSON, envelope; existence, conflicts and rows are the handler's. Every failure leaves as one problem body.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hmac
+import logging
+import re
+from collections.abc import Awaitable, Callable, Iterator
+from typing import Any, cast
+
+import msgspec
+from blacksheep import Application, Content, Request, Response
+from blacksheep.server.routing import Route, RouteMatch, Router
+
+from millstream.errors import (
+    InvalidRequestError,
+    MethodNotAllowedError,
+    MillstreamError,
+    NotFoundError,
+    OverloadedError,
+    RequestTimeoutError,
+    TooLargeError,
+    UnauthorizedError,
+    UnsupportedMediaTypeError,
+)
+from millstream.server import requests
+from millstream.server.endpoint import INLINE_BYTES, Answer, Call, Document, Endpoint, Nothing
+from millstream.server.endpoints import ENDPOINTS
+from millstream.server.limits import check_filename, check_name
+from millstream.server.problems import PROBLEM_JSON, answer
+from millstream.server.service import Service
+
+_log = logging.getLogger("millstream")
+_encoder = msgspec.json.Encoder()
+_OTHER_FORMS = re.compile(rb"multipart/|text/csv|.*ndjson|.*jsonl|.*json-seq|.*arrow|.*parquet", re.IGNORECASE)
+
+
+class ClientLeftError(Exception):
+    """Nobody waits for the answer any more."""
+
+
+class ExactRoute(Route):
+    """A route that matches its path alone: case counts, a slash at the end counts."""
+
+    def __init__(self, pattern: str | bytes, handler: Any) -> None:
+        super().__init__(pattern, handler)
+        self._rx = re.compile(self._rx.pattern.removesuffix(b"/?$") + rb"\Z")
+
+    def match_by_path(self, path: bytes) -> RouteMatch | None:
+        """The match, or None."""
+        match = self._rx.match(path)
+        return RouteMatch(self, match.groupdict()) if match else None
+
+
+class ExactRouter(Router):
+    """A router of exact routes."""
+
+    def create_route(self, pattern: Any, handler: Any, filters: Any = None) -> Route:
+        """The route for `handler`."""
+        self.mark_handler(handler)
+        return ExactRoute(self._get_pattern(pattern), handler)
+
+
+def build(service: Service, endpoints: tuple[Endpoint, ...] = ENDPOINTS) -> Application:
+    """The ASGI application over `service`."""
+    router = ExactRouter()
+    for endpoint in endpoints:
+        router.add(endpoint.method, endpoint.path, _route(service, endpoint))
+    router.fallback = _fallback(service, endpoints)
+    app = Application(router=router)
+    app.on_start += _starter(service)
+    app.on_stop += _stopper(service)
+    return app
+
+
+def _starter(service: Service) -> Callable[[Application], Awaitable[None]]:
+    async def start(app: Application) -> None:
+        await service.start()
+
+    return start
+
+
+def _stopper(service: Service) -> Callable[[Application], Awaitable[None]]:
+    async def stop(app: Application) -> None:
+        await service.close()
+
+    return stop
+
+
+def _route(service: Service, endpoint: Endpoint) -> Callable[[Request], Awaitable[Response]]:
+    async def route(request: Request) -> Response:
+        try:
+            if not endpoint.open:
+                _check_key(service, request)
+            return _success(await _answer(service, endpoint, request))
+        except (Exception, asyncio.CancelledError) as error:
+            return _failure(error, request)
+
+    return route
+
+
+def _fallback(service: Service, endpoints: tuple[Endpoint, ...]) -> Callable[[Request], Awaitable[Response]]:
+    paths = [(ExactRoute(e.path, e.handler), e.method) for e in endpoints]
+
+    async def fallback(request: Request) -> Response:
+        try:
+            _check_key(service, request)
+            path = request.scope["raw_path"]
+            raise _unrouted(request.method, path, tuple(m for r, m in paths if r.match_by_path(path)))
+        except MillstreamError as error:
+            return _failure(error, request)
+
+    return fallback
+
+
+def _unrouted(method: str, path: bytes, allowed: tuple[str, ...]) -> MillstreamError:
+    shown = path[:200].decode("ascii", "replace")
+    if allowed:
+        return MethodNotAllowedError(
+            f"{method} is not allowed on {shown}; allowed is {', '.join(allowed)}; use that.", allowed
+        )
+    return NotFoundError(f"There is no {shown}; GET /openapi.json lists the routes; correct the path.")
+
+
+def _check_key(service: Service, request: Request) -> None:
+    key = service.settings.api_key
+    if key is None:
+        return
+    given = request.get_first_header(b"authorization") or b""
+    scheme, _, token = given.partition(b" ")
+    if scheme.lower() != b"bearer" or not hmac.compare_digest(token.strip(), key.encode()):
+        raise UnauthorizedError("The key is missing or wrong; send the header 'Authorization: Bearer <key>'.")
+
+
+async def _answer(service: Service, endpoint: Endpoint, request: Request) -> Any:
+    body = await _read_body(service, request) if endpoint.reads_body else b""
+    call, warnings = await _bind(service, endpoint, request, body)
+    work = endpoint.handler(call)
+    result = await (_while_listening(work, request) if endpoint.ends_with_client else work)
+    if warnings and isinstance(result, Answer):
+        result.warnings = warnings + (result.warnings or [])
+    return result
+
+
+async def _read_body(service: Service, request: Request) -> bytes:
+    most = service.settings.max_body_bytes
+    length = request.get_first_header(b"content-length")
+    if length is not None and int(length) > most:
+        raise _too_large(most)
+    _check_media_type(request)
+    parts = bytearray()
+    receive, more = _receive(request), True
+    while more:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientLeftError
+        parts += message["body"]
+        more = message["more_body"]
+        if len(parts) > most:
+            raise _too_large(most)
+    return bytes(parts)
+
+
+def _receive(request: Request) -> Callable[[], Awaitable[Any]]:
+    return cast(Callable[[], Awaitable[Any]], cast(Any, request.scope)["millstream.receive"])
+
+
+def _too_large(most: int) -> TooLargeError:
+    return TooLargeError(
+        f"The body is larger than {most} bytes (MILLSTREAM_MAX_BODY_BYTES); send the rows in several requests."
+    )
+
+
+def _check_media_type(request: Request) -> None:
+    coding = request.get_first_header(b"content-encoding")
+    if coding is not None and coding.strip().lower() not in (b"", b"identity"):
+        shown = coding[:40].decode("latin-1")
+        raise UnsupportedMediaTypeError(f"The body has Content-Encoding {shown!r}; allowed is none; send plain JSON.")
+    kind = request.get_first_header(b"content-type")
+    if kind is not None and _OTHER_FORMS.match(kind):
+        shown = kind[:80].decode("latin-1")
+        raise UnsupportedMediaTypeError(f"The body is {shown!r}; this route takes JSON; send application/json.")
+
+
+async def _bind(service: Service, endpoint: Endpoint, request: Request, body: bytes) -> tuple[Call[Any], list[str]]:
+    path = cast(dict[str, str], request.route_values or {})
+    parsed, refusals = None, _Refusals()
+    ask: Any = None
+    warnings: list[str] = []
+    if endpoint.reads_body:
+        kind = endpoint.rows.kind if endpoint.rows else None
+        short = len(body) <= INLINE_BYTES
+        parsed = requests.read(body, kind) if short else await service.in_thread(requests.read, body, kind)
+    with refusals():
+        _check_path(path)
+    with refusals():
+        if parsed is not None:
+            ask, warnings = requests.envelope(parsed, endpoint.request)
+        elif endpoint.request is not Nothing:
+            ask, warnings = requests.query({k: v[-1] for k, v in request.query.items()}, endpoint.request)
+    with refusals():
+        if parsed is not None and endpoint.rows is not None:
+            endpoint.rows.check(parsed)
+    refusals.raise_all()
+    return Call(service, ask, path, parsed, len(body)), warnings
+
+
+def _check_path(path: dict[str, str]) -> None:
+    for field, name in path.items():
+        check_filename(name) if field == "filename" else check_name(name, field)
+
+
+class _Refusals:
+    """Collects the refusals of several checks, so that one answer names all of them."""
+
+    def __init__(self) -> None:
+        self._errors: list[InvalidRequestError] = []
+
+    @contextlib.contextmanager
+    def __call__(self) -> Iterator[None]:
+        try:
+            yield
+        except InvalidRequestError as error:
+            self._errors.append(error)
+
+    def raise_all(self) -> None:
+        """Raise one error for all that were collected."""
+        if self._errors:
+            found = tuple(r for error in self._errors for r in error.refusals)
+            raise InvalidRequestError(str(self._errors[0]), refusals=found)
+
+
+async def _while_listening(work: Awaitable[Any], request: Request) -> Any:
+    """The result of `work`, which ends when the client leaves."""
+    task = asyncio.ensure_future(work)
+    leaving = asyncio.ensure_future(_receive(request)())
+    try:
+        await asyncio.wait({task, leaving}, return_when=asyncio.FIRST_COMPLETED)
+        if not task.done():
+            raise ClientLeftError
+        return task.result()
+    finally:
+        task.cancel()
+        leaving.cancel()
+
+
+def _success(result: Any) -> Response:
+    if isinstance(result, Document):
+        return Response(200, content=Content(result.content_type, result.body))
+    return Response(200, content=Content(b"application/json", _encoder.encode(result)))
+
+
+def _failure(error: BaseException, request: Request) -> Response:
+    if isinstance(error, asyncio.CancelledError):
+        error = OverloadedError("The server is ending; try again in a few seconds.", retry_after=5)
+    elif isinstance(error, ClientLeftError):
+        error = RequestTimeoutError("The client left before the answer.")
+    elif not isinstance(error, MillstreamError):
+        _log.error("%s %s failed", request.method, request.path, exc_info=error)
+    problem = answer(error)
+    headers = [*problem.headers]
+    if request.get_first_header(b"expect") is not None:
+        headers.append((b"connection", b"close"))  # the body the client holds back will not be asked for
+    return Response(problem.status, headers, Content(PROBLEM_JSON, problem.body))

@@ -1,0 +1,151 @@
+"""Where models are fitted: in a few threads, or in child processes that can be killed.
+
+A fit is a function of module level, its arguments plain data, its result the bytes of a model file. Backends that
+compute without the GIL for milliseconds fit in a thread; those that lean on scikit-learn, PyOD or torch fit in a child:
+it keeps their imports and their time away from the server, and a fit can be ended. Children come from a forkserver that
+has imported the heavy packages once, and each fits a small model before it takes work, so no request pays for that
+(measured: 5 s for a first result without). A child that dies fails its one fit and is replaced.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import multiprocessing
+import os
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
+from concurrent.futures import TimeoutError as FitTimeout
+from concurrent.futures.process import BrokenProcessPool
+from typing import Any, Literal
+
+from pebble import CONSTS, ProcessExpired, ProcessPool
+
+from millstream.errors import FitFailedError, MillstreamError, OverloadedError, TooLargeError
+from millstream.settings import Settings
+
+Place = Literal["thread", "process"]
+Fit = Callable[..., bytes]
+
+_THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
+_PRELOAD = ["millstream.server.fit_preload"]
+CONSTS.term_timeout = 0.3  # a child deep in C does not hear SIGTERM; pebble kills it after this
+
+
+class Fits:
+    """Runs fits for the server. `start` begins the children; until then the first fit in a process does."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._workers = settings.fit_workers
+        self._queue = settings.fit_queue
+        self._seconds = settings.fit_seconds
+        self._threads = ThreadPoolExecutor(settings.fit_workers, thread_name_prefix="fit")
+        self._pool: ProcessPool | None = None
+        self._pool_lock = threading.Lock()
+        self._pending = {"thread": 0, "process": 0}
+
+    def start(self) -> None:
+        """Begin the children and have them warm up. Blocks for a second or more: call it in a thread."""
+        with contextlib.suppress(CancelledError):
+            self._children().schedule(_nothing).result()
+
+    async def run(self, place: Place, fit: Fit, *arguments: Any) -> bytes:
+        """The result of `fit(*arguments)`, computed in `place`. Cancelling the call ends a fit in a process.
+
+        Raises
+        ------
+        OverloadedError
+            As many fits wait as the settings allow.
+        TooLargeError
+            The fit in a process ran longer than the settings allow.
+        FitFailedError
+            The child died, or failed for a reason of its own.
+        MillstreamError
+            What the fit itself raised.
+        """
+        self._admit(place)
+        self._pending[place] += 1
+        try:
+            if place == "thread":
+                return await self._in_thread(fit, arguments)
+            return await self._in_process(fit, arguments)
+        finally:
+            self._pending[place] -= 1
+
+    def close(self) -> None:
+        """End the children at once, whatever they do. Fits in threads run to their end."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+        with self._pool_lock:
+            if self._pool is not None:
+                self._pool.stop()
+                self._pool.join(timeout=2)
+
+    @property
+    def pending(self) -> int:
+        """Fits that run or wait."""
+        return sum(self._pending.values())
+
+    def _admit(self, place: Place) -> None:
+        if self._pending[place] >= self._workers + self._queue:
+            raise OverloadedError(
+                f"{self._pending[place]} fits run or wait, the most this server takes (MILLSTREAM_FIT_QUEUE); "
+                "try again in a few seconds.",
+                retry_after=5,
+            )
+
+    async def _in_thread(self, fit: Fit, arguments: tuple[Any, ...]) -> bytes:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, fit, *arguments)
+
+    async def _in_process(self, fit: Fit, arguments: tuple[Any, ...]) -> bytes:
+        pool = self._pool if self._pool and self._pool.active else await asyncio.to_thread(self._children)
+        work: Future[bytes] = pool.schedule(fit, args=arguments, timeout=self._seconds)
+        try:
+            return await asyncio.wrap_future(work)
+        except MillstreamError:
+            raise
+        except FitTimeout:
+            raise TooLargeError(
+                f"The fit did not finish in {self._seconds:g} s (MILLSTREAM_FIT_SECONDS); "
+                "send fewer rows or choose a faster backend."
+            ) from None
+        except (ProcessExpired, BrokenProcessPool):
+            raise FitFailedError(
+                "The process that fitted the model died, perhaps for want of memory; "
+                "try again, with fewer rows if it happens twice."
+            ) from None
+
+    def _children(self) -> ProcessPool:
+        with self._pool_lock:
+            if self._pool is None or not self._pool.active:  # a child that dies idle ends pebble's whole pool
+                context = multiprocessing.get_context("forkserver")
+                context.set_forkserver_preload(_PRELOAD)
+                with _few_threads(max(1, (os.cpu_count() or 1) // (2 * self._workers))):
+                    self._pool = ProcessPool(self._workers, initializer=_warm_up, context=context)
+                    self._pool.active  # noqa: B018 - starts the forkserver while the variables are set
+            return self._pool
+
+
+@contextlib.contextmanager
+def _few_threads(count: int) -> Iterator[None]:
+    """Let processes begun meanwhile use `count` threads each, so that a fit does not take every core."""
+    before = {name: os.environ.get(name) for name in _THREAD_VARIABLES}
+    os.environ.update(dict.fromkeys(_THREAD_VARIABLES, str(count)))
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+def _warm_up() -> None:
+    from millstream.server.fit_preload import fit_small
+
+    fit_small()
+
+
+def _nothing() -> None:
+    """A task that shows that a child is ready."""

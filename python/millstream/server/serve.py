@@ -1,0 +1,93 @@
+"""`millstream serve`: the service on uvicorn, from start to a clean end."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import threading
+from collections.abc import Callable, Generator
+from types import FrameType
+from typing import Any
+
+import uvicorn
+
+from millstream.server.app import build
+from millstream.server.bounded_protocol import bounded
+from millstream.server.service import Service
+from millstream.settings import Settings
+
+_SPARE_SECONDS = 1.5  # between the end of patience with requests and the end of the process
+
+
+def serve(settings: Settings) -> int:
+    """Serve until SIGTERM or SIGINT. Returns the exit code."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    config = uvicorn.Config(
+        _lazily(settings),
+        host=settings.host,
+        port=settings.port,
+        http=bounded(settings),
+        ws="none",
+        loop="uvloop",
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_keep_alive=int(settings.keep_alive_seconds),
+        timeout_graceful_shutdown=int(settings.shutdown_seconds),
+        backlog=2048,
+    )
+    logging.getLogger("blacksheep.server").setLevel(logging.WARNING)
+    QuietServer(config, settings).run()
+    return 0
+
+
+def _lazily(settings: Settings) -> Callable[..., Any]:
+    """The application, built when the event loop runs: entries belong to it."""
+    built: list[Any] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        if not built:
+            built.append(build(Service(settings)))
+        if scope["type"] == "http":
+            scope["millstream.receive"] = receive
+        await built[0](scope, receive, send)
+
+    return app
+
+
+class QuietServer(uvicorn.Server):
+    """uvicorn's server, but a signal ends it with exit code 0, and in time whatever still runs."""
+
+    def __init__(self, config: uvicorn.Config, settings: Settings) -> None:
+        super().__init__(config)
+        self._settings = settings
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Generator[None, None, None]:
+        """Take the signals; uvicorn would raise them again at the end and so die by them."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        before = {sig: signal.signal(sig, self.handle_exit) for sig in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for sig, handler in before.items():
+                signal.signal(sig, handler)
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Begin to end; a thread that works on does not hold the process up."""
+        super().handle_exit(sig, frame)
+        last = threading.Timer(self._settings.shutdown_seconds + _SPARE_SECONDS, os._exit, (0,))
+        last.daemon = True
+        last.start()
+
+    async def shutdown(self, sockets: Any = None) -> None:
+        """End as uvicorn does, then drop what did not end in time."""
+        await super().shutdown(sockets)
+        for task in asyncio.all_tasks() - {asyncio.current_task()}:
+            task.cancel()

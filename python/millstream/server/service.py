@@ -1,0 +1,63 @@
+"""What the handlers work on: the store of buffers, streams, models and fits of one server process."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from millstream.server.entries import Entries
+from millstream.server.fits import Fits
+from millstream.server.limits import Limits
+from millstream.server.named_buffer import NamedBuffer
+from millstream.settings import Settings
+
+_log = logging.getLogger("millstream")
+
+
+class Service:
+    """The state of one server process. Made on the event loop; `start` begins what warms up, `close` ends it."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.limits = Limits(settings)
+        self.threads = ThreadPoolExecutor(max(4, os.cpu_count() or 1), thread_name_prefix="work")
+        self.fits = Fits(settings)
+        self.buffers: Entries[NamedBuffer] = Entries(
+            "Buffer", "Create it with POST /v1/ml/polars/buffers.", settings.max_buffers, self.threads
+        )
+        self.streams: Entries[Any] = Entries(
+            "Detector", "Send its first rows with POST /v1/ml/anomaly/stream.", settings.max_streams, self.threads
+        )
+        self.ready = False
+        self._warming: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Get ready to answer, then warm up behind."""
+        self.ready = True
+        self._warming = asyncio.create_task(self._warm_up())
+
+    async def close(self) -> None:
+        """End the children and refuse fits that wait."""
+        self.ready = False
+        if self._warming is not None:
+            self._warming.cancel()
+        await asyncio.to_thread(self.fits.close)
+        self.threads.shutdown(wait=False, cancel_futures=True)
+
+    async def in_thread(self, work: Any, *arguments: Any) -> Any:
+        """The result of `work(*arguments)`, computed beside the event loop."""
+        return await asyncio.get_running_loop().run_in_executor(self.threads, work, *arguments)
+
+    async def _warm_up(self) -> None:
+        try:
+            await self.in_thread(load_kernels)
+            await self.in_thread(self.fits.start)
+        except Exception:
+            _log.exception("warming up failed; the first fits and scores will be slower")
+
+
+def load_kernels() -> None:
+    """Load, or compile once, the kernels that score, so that no request waits for them."""
