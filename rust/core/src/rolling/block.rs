@@ -156,8 +156,8 @@ pub(super) fn any(
         suffix.push(part);
     }
     let mut newer = Part::EMPTY;
-    for row in border..from {
-        newer.add(values[row]);
+    for value in values.get(border..from).unwrap_or_default() {
+        newer.add(*value);
     }
     let [means, stds, mins, maxs] = out;
     for row in from..to {

@@ -25,7 +25,7 @@ fn noise(n: usize) -> Vec<f64> {
         let mut z = (i as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (z ^ (z >> 31)) as f64 / 9.223_372_036_854_775_8e18 - 1.0
+        (z ^ (z >> 31)) as f64 / 2f64.powi(63) - 1.0
     };
     (0..n).map(mix).collect()
 }
