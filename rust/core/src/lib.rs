@@ -3,5 +3,6 @@
 //! Pure Rust, no Python and no I/O: `cargo test -p millstream-core` needs neither.
 
 pub mod error;
+pub mod features;
 pub mod lag;
 pub mod rolling;

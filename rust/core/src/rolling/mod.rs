@@ -88,4 +88,6 @@ pub struct Scratch {
     lanes: block::Lanes,
     single: block::Single,
     suffix: Vec<part::Part>,
+    /// Results nobody asked for.
+    pub(crate) unwanted: Vec<f64>,
 }

@@ -1,0 +1,398 @@
+//! Which features there are, what they are called and in which order they come: here and nowhere else.
+//!
+//! A table of features holds the original columns, then for each float column its windows in request order,
+//! each with mean, std, min and max, then its lags, then its deltas.
+
+use crate::error::{Error, Result, Step};
+use crate::lag;
+use crate::rolling::{self, Scratch, Stat, Window};
+
+/// The most windows, and the most lags, one request or buffer may have.
+pub const MAX_PERIODS: usize = 1_000;
+
+/// The most features one buffer may declare.
+pub const MAX_FEATURES: usize = 10_000;
+
+/// What a caller asks for, as it was sent.
+#[derive(Clone, Copy, Debug)]
+pub struct Request<'a> {
+    /// Rows of each rolling window.
+    pub windows: &'a [i64],
+    /// Names of the statistics wanted of each window.
+    pub stats: &'a [&'a str],
+    /// Rows to look back.
+    pub lags: &'a [i64],
+    /// Whether the lags themselves are wanted.
+    pub include_lags: bool,
+    /// Whether the deltas over the lags are wanted.
+    pub include_deltas: bool,
+    /// How many rows of a window must hold a value; `None`: all of them.
+    pub min_samples: Option<i64>,
+    /// The most rows a window or lag may reach, the buffer's size.
+    pub longest: usize,
+}
+
+/// The features of each float column, checked.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Plan {
+    windows: Vec<usize>,
+    stats: Vec<Stat>,
+    lags: Vec<usize>,
+    include_lags: bool,
+    include_deltas: bool,
+    min_samples: Option<usize>,
+}
+
+impl Plan {
+    /// Checks a request.
+    ///
+    /// # Errors
+    /// A window or lag that is not positive, comes twice or is longer than `longest`; more than
+    /// [`MAX_PERIODS`] of them; a statistic that does not exist; `min_samples` below 1.
+    pub fn new(request: Request<'_>) -> Result<Self> {
+        Ok(Self {
+            windows: periods("rolling_windows", request.windows, request.longest)?,
+            stats: stats(request.stats)?,
+            lags: periods("lag_periods", request.lags, request.longest)?,
+            include_lags: request.include_lags,
+            include_deltas: request.include_deltas,
+            min_samples: request.min_samples.map(samples).transpose()?,
+        })
+    }
+
+    /// The plan of a buffer that declares windows and lags: all statistics, lags and deltas.
+    ///
+    /// # Errors
+    /// As [`Plan::new`].
+    pub fn declared(windows: &[i64], lags: &[i64], min_samples: Option<i64>, longest: usize) -> Result<Self> {
+        Self::new(Request {
+            windows,
+            stats: &Stat::ALL.map(Stat::name),
+            lags,
+            include_lags: true,
+            include_deltas: true,
+            min_samples,
+            longest,
+        })
+    }
+
+    /// The windows, in rows.
+    #[must_use]
+    pub fn windows(&self) -> &[usize] {
+        &self.windows
+    }
+
+    /// The lags, in rows.
+    #[must_use]
+    pub fn lags(&self) -> &[usize] {
+        &self.lags
+    }
+
+    /// How many rows of a window must hold a value, where the caller said so.
+    #[must_use]
+    pub fn min_samples(&self) -> Option<usize> {
+        self.min_samples
+    }
+
+    /// Whether there is nothing to compute.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.per_column() == 0
+    }
+
+    /// The features of one column.
+    #[must_use]
+    pub fn per_column(&self) -> usize {
+        let lag_kinds = usize::from(self.include_lags) + usize::from(self.include_deltas);
+        self.windows.len() * self.stats.len() + self.lags.len() * lag_kinds
+    }
+
+    /// How many rows before a row its features rest on.
+    #[must_use]
+    pub fn reach(&self) -> usize {
+        let windows = self.windows.iter().map(|rows| rows - 1);
+        windows.chain(self.lags.iter().copied()).max().unwrap_or(0)
+    }
+
+    /// All features of one column, in the order of their names.
+    pub fn features(&self) -> impl Iterator<Item = Feature> {
+        let rolling = self
+            .windows
+            .iter()
+            .flat_map(|rows| self.stats.iter().map(|stat| Feature::Rolling { stat: *stat, rows: *rows }));
+        let lags = self.lags.iter().filter(|_| self.include_lags).map(|rows| Feature::Lag { rows: *rows });
+        let deltas =
+            self.lags.iter().filter(|_| self.include_deltas).map(|rows| Feature::Delta { rows: *rows });
+        rolling.chain(lags).chain(deltas)
+    }
+
+    /// The names of one column's features.
+    pub fn names(&self, column: &str) -> impl Iterator<Item = String> {
+        self.features().map(move |feature| feature.name(column))
+    }
+
+    /// Whether the features of `numeric` columns get along with all `columns` of the table.
+    ///
+    /// # Errors
+    /// [`Error::Conflict`] when a feature's name is a column already; [`Error::Invalid`] for more than
+    /// [`MAX_FEATURES`].
+    pub fn check<'a>(
+        &self,
+        columns: impl Iterator<Item = &'a str> + Clone,
+        numeric: impl Iterator<Item = &'a str> + Clone,
+    ) -> Result<()> {
+        let features = numeric.clone().count() * self.per_column();
+        if features > MAX_FEATURES {
+            return Err(Error::invalid(format!(
+                "{features} features, but at most {MAX_FEATURES} are allowed. Ask for fewer windows or lags."
+            )));
+        }
+        // A feature's name ends in a number after an underscore: most columns are out of question at once.
+        let suspects: Vec<&str> = columns
+            .filter(|name| name.contains('_') && name.ends_with(|c: char| c.is_ascii_digit()))
+            .collect();
+        if suspects.is_empty() {
+            return Ok(());
+        }
+        match numeric.flat_map(|column| self.names(column)).find(|name| suspects.contains(&name.as_str())) {
+            Some(name) => Err(Error::Conflict {
+                message: format!(
+                    "The feature '{name}' has the name of a column. Rename the column or ask for other windows or lags."
+                ),
+            }),
+            None => Ok(()),
+        }
+    }
+
+    /// Computes the features of the newest rows of one column: as many as each of `out` is long, which are in
+    /// the order of the names. The first of `values` has sequence `first_sequence`; rows before it count as
+    /// missing, so [`Plan::reach`] of them belong before the newest.
+    ///
+    /// # Panics
+    /// If `out` does not hold [`Plan::per_column`] slices of one length, at most that of `values`.
+    pub fn compute(
+        &self,
+        values: &[f64],
+        first_sequence: u64,
+        scratch: &mut Scratch,
+        out: &mut [&mut [f64]],
+    ) {
+        assert_eq!(out.len(), self.per_column(), "a slice for each feature");
+        let mut features = self.features().zip(out.iter_mut());
+        let mut unwanted = std::mem::take(&mut scratch.unwanted);
+        for rows in &self.windows {
+            let window = Window::new(*rows, self.min_samples);
+            let wanted: Vec<_> = features.by_ref().take(self.stats.len()).collect();
+            self.roll(values, first_sequence, window, scratch, &mut unwanted, wanted);
+        }
+        for (feature, out) in features {
+            match feature {
+                Feature::Lag { rows } => lag::lag(values, rows, out),
+                Feature::Delta { rows } => lag::delta(values, rows, out),
+                Feature::Rolling { .. } => unreachable!("rolling features come first"),
+            }
+        }
+        scratch.unwanted = unwanted;
+    }
+
+    fn roll(
+        &self,
+        values: &[f64],
+        first_sequence: u64,
+        window: Window,
+        scratch: &mut Scratch,
+        unwanted: &mut Vec<f64>,
+        wanted: Vec<(Feature, &mut &mut [f64])>,
+    ) {
+        let Some(rows) = wanted.first().map(|(_, out)| out.len()) else { return };
+        unwanted.resize(rows * (Stat::ALL.len() - wanted.len()), 0.0);
+        let mut spare = unwanted.chunks_exact_mut(rows.max(1));
+        let mut wanted = wanted.into_iter().peekable();
+        let out = Stat::ALL.map(|stat| {
+            match wanted
+                .next_if(|(feature, _)| matches!(feature, Feature::Rolling { stat: s, .. } if *s == stat))
+            {
+                Some((_, out)) => &mut **out,
+                None => spare.next().unwrap_or_default(),
+            }
+        });
+        rolling::tail(values, first_sequence, rows, window, scratch, out);
+    }
+}
+
+/// One feature of a column.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Feature {
+    /// A statistic over a window.
+    Rolling {
+        /// Which statistic.
+        stat: Stat,
+        /// The window's rows.
+        rows: usize,
+    },
+    /// The value some rows before.
+    Lag {
+        /// How many.
+        rows: usize,
+    },
+    /// The value minus that some rows before.
+    Delta {
+        /// How many.
+        rows: usize,
+    },
+}
+
+impl Feature {
+    /// What it is called for a column.
+    #[must_use]
+    pub fn name(self, column: &str) -> String {
+        match self {
+            Self::Rolling { stat, rows } => format!("{column}_rolling_{}_{rows}", stat.name()),
+            Self::Lag { rows } => format!("{column}_lag_{rows}"),
+            Self::Delta { rows } => format!("{column}_delta_{rows}"),
+        }
+    }
+}
+
+fn periods(name: &str, periods: &[i64], longest: usize) -> Result<Vec<usize>> {
+    let refuse = |at: Option<usize>, message: String| Error::Invalid {
+        message,
+        at: std::iter::once(Step::Key(name.to_owned())).chain(at.map(|at| Step::Index(at as u64))).collect(),
+    };
+    if periods.len() > MAX_PERIODS {
+        let count = periods.len();
+        return Err(refuse(
+            None,
+            format!("{name} has {count} values, at most {MAX_PERIODS} are allowed. Send fewer."),
+        ));
+    }
+    let mut seen = std::collections::HashSet::new();
+    let one = |(at, period): (usize, &i64)| match usize::try_from(*period) {
+        Ok(rows) if rows >= 1 && rows <= longest && seen.insert(rows) => Ok(rows),
+        Ok(rows) if rows >= 1 && rows <= longest => {
+            Err(refuse(Some(at), format!("{name} holds {period} twice. Send each value once.")))
+        }
+        _ => Err(refuse(
+            Some(at),
+            format!(
+                "{name} holds {period}. Each value is a number of rows from 1 to {longest}, the buffer's size."
+            ),
+        )),
+    };
+    periods.iter().enumerate().map(one).collect()
+}
+
+fn stats(names: &[&str]) -> Result<Vec<Stat>> {
+    let place = || vec![Step::Key("include_rolling_stats".to_owned())];
+    if let Some(unknown) = names.iter().find(|name| Stat::ALL.iter().all(|stat| stat.name() != **name)) {
+        let message =
+            format!("include_rolling_stats holds '{unknown}'. The statistics are mean, std, min and max.");
+        return Err(Error::Invalid { message, at: place() });
+    }
+    let wanted: Vec<Stat> = Stat::ALL.into_iter().filter(|stat| names.contains(&stat.name())).collect();
+    if wanted.len() != names.len() {
+        let message = "include_rolling_stats holds a statistic twice. Send each once.".to_owned();
+        return Err(Error::Invalid { message, at: place() });
+    }
+    Ok(wanted)
+}
+
+fn samples(min_samples: i64) -> Result<usize> {
+    usize::try_from(min_samples).ok().filter(|samples| *samples >= 1).ok_or_else(|| Error::Invalid {
+        message: format!("min_samples is {min_samples}. It is at least 1, or left out for the full window."),
+        at: vec![Step::Key("min_samples".to_owned())],
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const STATS: [&str; 4] = ["mean", "std", "min", "max"];
+
+    fn request<'a>(windows: &'a [i64], stats: &'a [&'a str], lags: &'a [i64]) -> Request<'a> {
+        Request {
+            windows,
+            stats,
+            lags,
+            include_lags: true,
+            include_deltas: true,
+            min_samples: None,
+            longest: 100,
+        }
+    }
+
+    #[test]
+    fn names_come_by_window_then_lags_then_deltas() {
+        let plan = Plan::new(request(&[5, 3], &["max", "mean"], &[2, 1])).unwrap();
+        let names: Vec<_> = plan.names("cpu").collect();
+        let windows = ["cpu_rolling_mean_5", "cpu_rolling_max_5", "cpu_rolling_mean_3", "cpu_rolling_max_3"];
+        assert_eq!(names[..4], windows);
+        assert_eq!(names[4..], ["cpu_lag_2", "cpu_lag_1", "cpu_delta_2", "cpu_delta_1"]);
+        assert_eq!((plan.per_column(), plan.reach()), (8, 4));
+    }
+
+    #[test]
+    fn values_stand_under_their_names() {
+        let plan = Plan::new(request(&[2], &["std", "max"], &[1])).unwrap();
+        let mut out = vec![vec![0.0; 2]; 4];
+        let mut columns: Vec<&mut [f64]> = out.iter_mut().map(Vec::as_mut_slice).collect();
+        plan.compute(&[9.0, 4.0, 6.0], 0, &mut Scratch::default(), &mut columns);
+        let std = |a: f64, b: f64| ((a - b) * (a - b) / 2.0).sqrt();
+        assert_eq!(out, [[std(9.0, 4.0), std(4.0, 6.0)], [9.0, 6.0], [9.0, 4.0], [-5.0, 2.0]]);
+    }
+
+    #[test]
+    fn a_part_of_the_lag_features_can_be_left_out() {
+        for (lags, deltas, names) in
+            [(true, false, vec!["a_lag_1"]), (false, true, vec!["a_delta_1"]), (false, false, vec![])]
+        {
+            let plan = Plan::new(Request {
+                include_lags: lags,
+                include_deltas: deltas,
+                ..request(&[], &STATS, &[1])
+            })
+            .unwrap();
+            assert_eq!(plan.names("a").collect::<Vec<_>>(), names);
+            assert_eq!(plan.is_empty(), !lags && !deltas);
+        }
+    }
+
+    fn at(request: Request<'_>) -> Vec<Step> {
+        match Plan::new(request) {
+            Err(Error::Invalid { at, .. }) => at,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn bad_requests_say_where() {
+        let key = |name: &str| Step::Key(name.to_owned());
+        for bad in [[1, 0], [1, -5], [1, 1], [1, 101], [1, i64::MIN]] {
+            assert_eq!(at(request(&bad, &STATS, &[])), [key("rolling_windows"), Step::Index(1)], "{bad:?}");
+            assert_eq!(at(request(&[], &STATS, &bad)), [key("lag_periods"), Step::Index(1)], "{bad:?}");
+        }
+        let many: Vec<i64> = (1..=1001).collect();
+        assert_eq!(at(Request { longest: 5000, ..request(&many, &STATS, &[]) }), [key("rolling_windows")]);
+        assert_eq!(at(request(&[], &["mean", "median"], &[])), [key("include_rolling_stats")]);
+        assert_eq!(at(request(&[], &["mean", "mean"], &[])), [key("include_rolling_stats")]);
+        assert_eq!(at(Request { min_samples: Some(0), ..request(&[], &STATS, &[]) }), [key("min_samples")]);
+    }
+
+    #[test]
+    fn a_feature_named_like_a_column_is_a_conflict() {
+        let plan = Plan::new(request(&[2], &STATS, &[1])).unwrap();
+        let check = |columns: &[&'static str]| plan.check(columns.iter().copied(), columns.iter().copied());
+        assert!(matches!(check(&["a", "a_lag_1"]), Err(Error::Conflict { .. })));
+        assert!(matches!(check(&["a_rolling_std_2", "a"]), Err(Error::Conflict { .. })));
+        assert_eq!(check(&["a", "a_lag_2", "b_lag_1"]), Ok(()));
+    }
+
+    #[test]
+    fn a_buffer_has_at_most_ten_thousand_features() {
+        let plan = Plan::declared(&[2, 3], &[1], None, 10).unwrap();
+        let columns = |n| (0..n).map(|_| "x");
+        assert_eq!(plan.check(std::iter::empty(), columns(1000)), Ok(()));
+        assert!(matches!(plan.check(std::iter::empty(), columns(1001)), Err(Error::Invalid { .. })));
+    }
+}
