@@ -6,3 +6,4 @@ pub mod error;
 pub mod features;
 pub mod lag;
 pub mod rolling;
+pub mod rows;

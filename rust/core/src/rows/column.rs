@@ -1,0 +1,177 @@
+//! One column that grows by a cell at a time and learns its type from the first.
+
+use super::{Cell, Mode};
+
+/// Text values one after the other.
+#[derive(Clone, Default)]
+pub struct Texts {
+    bytes: String,
+    ends: Vec<usize>,
+}
+
+impl Texts {
+    fn push(&mut self, text: &str) {
+        self.bytes.push_str(text);
+        self.ends.push(self.bytes.len());
+    }
+
+    fn pad(&mut self, rows: usize) {
+        self.ends.resize(rows, self.bytes.len());
+    }
+
+    /// The texts in order; empty where the value is missing.
+    pub fn iter(&self) -> impl Iterator<Item = &str> {
+        let starts = std::iter::once(0).chain(self.ends.iter().copied());
+        starts.zip(&self.ends).map(|(start, end)| &self.bytes[start..*end])
+    }
+}
+
+/// The values of a column.
+pub enum Values {
+    /// Nothing but missing values so far.
+    Unknown,
+    /// Numbers, NaN where missing.
+    Number(Vec<f64>),
+    /// Booleans.
+    Boolean(Vec<Option<bool>>),
+    /// Texts.
+    Text {
+        /// False where the value is missing.
+        present: Vec<bool>,
+        /// The values, one to a row.
+        texts: Texts,
+    },
+}
+
+/// Values are as long as the newest row that had one; the rows after it are missing.
+pub(super) struct Column {
+    name: Box<str>,
+    mode: Mode,
+    values: Values,
+    /// In text mode the JSON text of the numbers and booleans, should the column turn to text.
+    sent: Texts,
+}
+
+impl Column {
+    pub(super) fn new(name: &str, mode: Mode) -> Self {
+        Self { name: name.into(), mode, values: Values::Unknown, sent: Texts::default() }
+    }
+
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Takes in the value of row `row`; the error is a sentence.
+    #[inline]
+    pub(super) fn push(&mut self, row: usize, cell: Cell, text: &str) -> Result<(), String> {
+        if let (Values::Number(values), Cell::Number(number), false) =
+            (&mut self.values, cell, self.mode == Mode::Text)
+        {
+            if values.len() < row {
+                values.resize(row, f64::NAN);
+            }
+            values.push(number);
+            return Ok(());
+        }
+        self.push_any(row, cell, text)
+    }
+
+    fn push_any(&mut self, row: usize, cell: Cell, text: &str) -> Result<(), String> {
+        if let Cell::Refused(refusal) = cell {
+            return Err(refusal.sentence(text, &self.name));
+        }
+        if matches!(self.values, Values::Unknown) {
+            self.values = self.values_for(cell, text)?;
+        }
+        self.pad(row);
+        match (&mut self.values, cell) {
+            (Values::Number(values), Cell::Number(number)) => values.push(number),
+            (Values::Boolean(values), Cell::Boolean(boolean)) => values.push(Some(boolean)),
+            (Values::Text { present, texts }, Cell::Text) => {
+                present.push(true);
+                texts.push(text);
+            }
+            _ if self.mode == Mode::Text => self.push_as_text(text),
+            _ => return Err(self.retype(cell, text)),
+        }
+        if self.mode == Mode::Text && !matches!(self.values, Values::Text { .. }) {
+            self.sent.push(text);
+        }
+        Ok(())
+    }
+
+    fn values_for(&self, cell: Cell, text: &str) -> Result<Values, String> {
+        match cell {
+            Cell::Number(_) => Ok(Values::Number(Vec::new())),
+            _ if self.mode == Mode::Numeric => Err(self.retype(cell, text)),
+            Cell::Boolean(_) => Ok(Values::Boolean(Vec::new())),
+            _ => Ok(Values::Text { present: Vec::new(), texts: Texts::default() }),
+        }
+    }
+
+    fn pad(&mut self, rows: usize) {
+        match &mut self.values {
+            Values::Unknown => {}
+            Values::Number(values) => values.resize(rows, f64::NAN),
+            Values::Boolean(values) => values.resize(rows, None),
+            Values::Text { present, texts } => {
+                present.resize(rows, false);
+                texts.pad(rows);
+            }
+        }
+        if self.mode == Mode::Text && !matches!(self.values, Values::Text { .. }) {
+            self.sent.pad(rows);
+        }
+    }
+
+    fn push_as_text(&mut self, text: &str) {
+        self.turn_to_text();
+        if let Values::Text { present, texts } = &mut self.values {
+            present.push(true);
+            texts.push(text);
+        }
+    }
+
+    /// What was sent takes the place of what it meant.
+    fn turn_to_text(&mut self) {
+        let present = match &self.values {
+            Values::Number(values) => values.iter().map(|value| !value.is_nan()).collect(),
+            Values::Boolean(values) => values.iter().map(Option::is_some).collect(),
+            Values::Unknown | Values::Text { .. } => return,
+        };
+        self.values = Values::Text { present, texts: std::mem::take(&mut self.sent) };
+    }
+
+    fn retype(&self, cell: Cell, text: &str) -> String {
+        let given = match cell {
+            Cell::Number(number) => format!("The number {number:?}"),
+            Cell::Boolean(boolean) => boolean.to_string(),
+            _ => format!("The text '{}'", shortened(text)),
+        };
+        let (held, allowed) = match &self.values {
+            Values::Boolean(_) => ("true and false", "true, false"),
+            Values::Text { .. } => ("text", "text"),
+            Values::Unknown | Values::Number(_) => ("numbers", "a number"),
+        };
+        let name = &self.name;
+        format!("{given} in column '{name}', which holds {held}. Send {allowed} or null.")
+    }
+
+    /// The values, `rows` of them; as text where `text` says so.
+    pub(super) fn finish(mut self, rows: usize, text: bool) -> (Box<str>, Values) {
+        self.pad(rows);
+        if text {
+            self.turn_to_text();
+        }
+        (self.name, self.values)
+    }
+}
+
+/// The start of a text, for messages.
+fn shortened(text: &str) -> String {
+    const SHOWN: usize = 40;
+    match text.char_indices().nth(SHOWN) {
+        Some((end, _)) => format!("{}...", &text[..end]),
+        None => text.to_owned(),
+    }
+}
