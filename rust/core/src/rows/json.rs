@@ -6,13 +6,16 @@
 use std::collections::HashMap;
 use std::ops::Range;
 
-use jiter::{Jiter, JiterError, JiterErrorType, JsonErrorType, NumberAny, NumberInt, Peek};
+use jiter::{Jiter, JiterError, Peek};
 
 use super::{Builder, Cell, Mode, Refusal, Rows, write_json};
 use crate::error::{Error, Result, Step};
 
 /// The most levels of arrays and objects in each other.
 pub const MAX_DEPTH: usize = 64;
+
+/// Below 2**53 float64 holds every integer.
+const EXACT_BELOW: f64 = 9_007_199_254_740_992.0;
 
 /// What stands under the key of the rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -370,29 +373,25 @@ impl<'j> Reader<'j> {
 
     #[inline]
     fn number(&mut self, peek: Peek) -> Result<Cell> {
-        match self.jiter.known_number(peek) {
-            Ok(NumberAny::Float(number)) if number.is_finite() => Ok(Cell::Number(number)),
-            Ok(NumberAny::Float(_)) => Ok(Cell::Refused(Refusal::BeyondFloat)),
-            Ok(NumberAny::Int(NumberInt::Int(integer))) => Ok(integer_cell(integer)),
-            Err(error) if out_of_range(&error) => self.long_integer(peek),
+        let start = self.jiter.current_index();
+        match self.jiter.known_float(peek) {
+            Ok(number) if number.abs() < EXACT_BELOW => Ok(Cell::Number(number)),
+            Ok(number) => Ok(self.large(number, start)),
             Err(error) => Err(self.json(&error)),
         }
     }
 
-    /// An integer beyond 64 bits: a float64 if it is exactly one, like 2**70.
+    /// A number so large that its text must be looked at: was it an integer, and was it rounded?
     #[cold]
-    fn long_integer(&mut self, peek: Peek) -> Result<Cell> {
-        let start = self.jiter.current_index();
-        self.skip(peek, 0)?;
-        let digits = &self.text[start..self.jiter.current_index()];
-        let number = digits.parse().unwrap_or(f64::INFINITY);
-        Ok(if !number.is_finite() {
+    fn large(&self, number: f64, start: usize) -> Cell {
+        let sent = &self.text[start..self.jiter.current_index()];
+        if number.is_infinite() {
             Cell::Refused(Refusal::BeyondFloat)
-        } else if format!("{number:.0}") == digits {
+        } else if sent.contains(['.', 'e', 'E']) || format!("{number:.0}") == sent {
             Cell::Number(number)
         } else {
             Cell::Refused(Refusal::InexactInteger)
-        })
+        }
     }
 
     /// Walks over a value at `depth`, checking all of it.
@@ -436,18 +435,4 @@ impl<'j> Reader<'j> {
         }
         Ok(())
     }
-}
-
-/// An integer that float64 holds exactly, or why not.
-pub(crate) fn integer_cell(integer: i64) -> Cell {
-    let number = integer as f64;
-    if i128::from(integer) == number as i128 {
-        Cell::Number(number)
-    } else {
-        Cell::Refused(Refusal::InexactInteger)
-    }
-}
-
-fn out_of_range(error: &JiterError) -> bool {
-    error.error_type == JiterErrorType::JsonError(JsonErrorType::NumberOutOfRange)
 }

@@ -47,6 +47,19 @@ pub enum Cell {
     Refused(Refusal),
 }
 
+impl Cell {
+    /// An integer, where float64 holds it exactly.
+    #[must_use]
+    pub fn integer(integer: i64) -> Self {
+        let number = integer as f64;
+        if i128::from(integer) == number as i128 {
+            Self::Number(number)
+        } else {
+            Self::Refused(Refusal::InexactInteger)
+        }
+    }
+}
+
 /// Why a cell cannot be taken whatever its column holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refusal {
@@ -99,6 +112,8 @@ enum Shape {
 /// value alone counts.
 pub struct Builder {
     mode: Mode,
+    /// What the columns of list rows are called; empty: by their position.
+    names: Vec<String>,
     columns: Vec<Column>,
     places: HashMap<Box<str>, usize>,
     rows: usize,
@@ -126,6 +141,7 @@ impl Builder {
     pub fn new(mode: Mode) -> Self {
         Self {
             mode,
+            names: Vec::new(),
             columns: Vec::new(),
             places: HashMap::new(),
             rows: 0,
@@ -135,6 +151,13 @@ impl Builder {
             cursor: 0,
             width: 0,
         }
+    }
+
+    /// Gives the columns of list rows their names; such rows then count as named.
+    #[must_use]
+    pub fn with_names(mut self, names: Vec<String>) -> Self {
+        self.names = names;
+        self
     }
 
     /// Whether cells must come with their text whatever their type.
@@ -220,19 +243,26 @@ impl Builder {
     pub fn position(&mut self) -> Result<usize> {
         let place = self.cursor;
         if place == self.columns.len() {
-            if self.rows > 0 {
-                return Err(self.ragged("more"));
-            }
-            self.add_column(&format!("column_{place}"))?;
+            self.add_position(place)?;
         }
         self.cursor = place + 1;
         Ok(place)
     }
 
+    fn add_position(&mut self, place: usize) -> Result<()> {
+        if self.rows > 0 || (place > 0 && place == self.names.len()) {
+            self.width = place;
+            return Err(self.ragged("more"));
+        }
+        let name = self.names.get(place).cloned();
+        self.add_column(&name.unwrap_or_else(|| format!("column_{place}")))?;
+        Ok(())
+    }
+
     fn ragged(&self, more_or_fewer: &str) -> Error {
         let width = self.width;
         self.row_error(format!(
-            "The row has {more_or_fewer} than {width} values, the number of the first row. Send rows of one length."
+            "The row has {more_or_fewer} than {width} values, the number of columns. Send as many values in each row."
         ))
     }
 
@@ -256,8 +286,9 @@ impl Builder {
     pub fn end_row(&mut self) -> Result<()> {
         if self.shape == Some(Shape::List) {
             if self.rows == 0 {
-                self.width = self.cursor;
-            } else if self.cursor < self.width {
+                self.width = self.cursor.max(self.names.len());
+            }
+            if self.cursor < self.width {
                 return Err(self.ragged("fewer"));
             }
         }
@@ -293,7 +324,7 @@ impl Builder {
         Rows {
             columns: self.columns.into_iter().map(finish).collect(),
             rows,
-            named: self.shape != Some(Shape::List),
+            named: self.shape != Some(Shape::List) || !self.names.is_empty(),
         }
     }
 }
@@ -306,4 +337,41 @@ pub struct Rows {
     pub rows: usize,
     /// Whether rows named their columns; otherwise they are called `column_0`, `column_1`, ...
     pub named: bool,
+}
+
+impl Rows {
+    /// Rows from numbers that stand column after column. `names` are those of the columns, or none.
+    ///
+    /// # Errors
+    /// An infinite number, too many columns, or another number of columns than of names.
+    ///
+    /// # Panics
+    /// If `values` are not `rows` times `width`.
+    pub fn from_matrix(values: &[f64], rows: usize, width: usize, names: &[String]) -> Result<Self> {
+        assert_eq!(values.len(), rows * width, "a value for each cell");
+        if width > MAX_COLUMNS {
+            return Err(Error::invalid(format!(
+                "{width} columns, but a table has at most {MAX_COLUMNS}. Send fewer."
+            )));
+        }
+        if !names.is_empty() && names.len() != width {
+            return Err(Error::invalid(format!(
+                "Rows of {width} values for {} columns. Send as many values as there are columns.",
+                names.len()
+            )));
+        }
+        let name = |place: usize| names.get(place).cloned().unwrap_or_else(|| format!("column_{place}"));
+        let infinite = |column: usize| {
+            let row = values[column * rows..][..rows].iter().position(|value| value.is_infinite());
+            row.map(|row| (row, column))
+        };
+        if let Some((row, column)) = (0..width).filter_map(infinite).min() {
+            let name = name(column);
+            return Err(Error::cell(row as u64, &name, Refusal::Infinite.sentence("", &name)));
+        }
+        let column = |place: usize| {
+            (name(place).into_boxed_str(), Values::Number(values[place * rows..][..rows].to_vec()))
+        };
+        Ok(Self { columns: (0..width).map(column).collect(), rows, named: !names.is_empty() })
+    }
 }
