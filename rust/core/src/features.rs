@@ -88,6 +88,12 @@ impl Plan {
         &self.lags
     }
 
+    /// The statistics of each window, in the order of their names.
+    #[must_use]
+    pub fn stats(&self) -> &[Stat] {
+        &self.stats
+    }
+
     /// How many rows of a window must hold a value, where the caller said so.
     #[must_use]
     pub fn min_samples(&self) -> Option<usize> {
@@ -120,10 +126,15 @@ impl Plan {
             .windows
             .iter()
             .flat_map(|rows| self.stats.iter().map(|stat| Feature::Rolling { stat: *stat, rows: *rows }));
+        rolling.chain(self.lag_features())
+    }
+
+    /// The lags and deltas of one column, in the order of their names.
+    pub fn lag_features(&self) -> impl Iterator<Item = Feature> {
         let lags = self.lags.iter().filter(|_| self.include_lags).map(|rows| Feature::Lag { rows: *rows });
         let deltas =
             self.lags.iter().filter(|_| self.include_deltas).map(|rows| Feature::Delta { rows: *rows });
-        rolling.chain(lags).chain(deltas)
+        lags.chain(deltas)
     }
 
     /// The names of one column's features.

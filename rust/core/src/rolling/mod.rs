@@ -14,6 +14,7 @@
 
 mod block;
 mod full;
+mod live;
 #[cfg(test)]
 mod naive;
 mod part;
@@ -22,6 +23,7 @@ mod tail;
 mod tests;
 
 pub use full::full;
+pub use live::Live;
 pub use tail::tail;
 
 /// A statistic over a window of rows.

@@ -1,5 +1,6 @@
 use super::naive::naive;
-use super::{Scratch, Window, full, tail};
+use super::{Live, Scratch, Window, full, tail};
+use crate::features::{Plan, Request};
 use proptest::prelude::*;
 
 fn kernel(values: &[f64], first_sequence: u64, window: Window) -> [Vec<f64>; 4] {
@@ -181,6 +182,37 @@ proptest! {
         for row in from..values.len() {
             let live = newest(&values[..=row], first_sequence, 1, window);
             prop_assert_eq!(bits(live, 0), bits(whole.clone().map(|column| vec![column[row]]), 0));
+        }
+    }
+
+    #[test]
+    fn live_features_have_the_bits_of_the_tail(
+        runs in prop::collection::vec(prop::collection::vec(prop_oneof![8 => -1e3..1e3, 1 => value()], 0..120), 1..4),
+        windows in prop::collection::hash_set(1i64..40, 0..4), lags in prop::collection::hash_set(1i64..50, 0..4),
+        samples in prop::option::of(1i64..40), stats in 0usize..5, first_sequence in 0u64..1000,
+        include_lags in any::<bool>(),
+    ) {
+        let plan = Plan::new(Request {
+            windows: &windows.into_iter().collect::<Vec<_>>(), stats: &["mean", "std", "min", "max"][..stats],
+            lags: &lags.into_iter().collect::<Vec<_>>(), include_lags, include_deltas: true, min_samples: samples,
+            longest: 100,
+        }).unwrap();
+        let mut live = Live::new(&plan);
+        let mut sequence = first_sequence;
+        let mut scratch = Scratch::default();
+        for run in runs {
+            let start = sequence;
+            for row in 0..run.len() {
+                let (mut got, mut want) = (vec![7.0; plan.per_column()], vec![7.0; plan.per_column()]);
+                live.push(sequence, run[row], &mut got);
+                let mut out: Vec<&mut [f64]> = want.chunks_mut(1).collect();
+                plan.compute(&run[..=row], start, &mut scratch, &mut out);
+                for (got, want) in got.iter().zip(&want) {
+                    prop_assert!(got.to_bits() == want.to_bits() || (got.is_nan() && want.is_nan()));
+                }
+                sequence += 1;
+            }
+            live.reset();
         }
     }
 }
