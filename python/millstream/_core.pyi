@@ -81,7 +81,9 @@ class Body:
     def envelope(self) -> bytes: ...  # the JSON object without the rows; the last of duplicate keys
     @property
     def form(self) -> Literal["absent", "null", "mapping", "mappings", "lists", "empty", "other"]: ...  # of the rows
-    def table(self) -> Table: ...  # InvalidRequestError with loc (key, row, column) for the first bad cell
+    # InvalidRequestError with loc (key, row, column) for the first bad cell. Columns named in `text` come as the
+    # text that was sent, whatever they hold (rows="text" only; the same names at every call).
+    def table(self, text: Sequence[str] = ()) -> Table: ...
 
 def read_body(body: bytes, key: str | None = "data", rows: Literal["typed", "numeric", "text"] = "typed") -> Body: ...
 

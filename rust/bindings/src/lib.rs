@@ -2,5 +2,21 @@
 
 use pyo3::prelude::*;
 
+mod arrow;
+mod body;
+mod error;
+mod rolling;
+mod rows;
+mod table;
+
 #[pymodule]
-mod _core {}
+mod _core {
+    #[pymodule_export]
+    use super::body::{Body, read_body};
+    #[pymodule_export]
+    use super::rolling::{lags, rolling};
+    #[pymodule_export]
+    use super::rows::read_rows;
+    #[pymodule_export]
+    use super::table::PyTable;
+}

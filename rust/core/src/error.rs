@@ -49,6 +49,11 @@ impl Error {
         Self::Invalid { message: message.into(), at: Vec::new() }
     }
 
+    /// An [`Error::Invalid`] about one row: `row` counts from 0 within the call's rows.
+    pub fn row(row: u64, message: impl Into<String>) -> Self {
+        Self::Invalid { message: message.into(), at: vec![Step::Index(row)] }
+    }
+
     /// An [`Error::Invalid`] about one cell: `row` counts from 0 within the call's rows.
     pub fn cell(row: u64, column: &str, message: impl Into<String>) -> Self {
         Self::Invalid { message: message.into(), at: vec![Step::Index(row), Step::Key(column.to_owned())] }

@@ -7,3 +7,4 @@ pub mod features;
 pub mod lag;
 pub mod rolling;
 pub mod rows;
+pub mod table;

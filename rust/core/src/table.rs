@@ -1,0 +1,189 @@
+//! Columns with missing values: the one type in which rows come in and go out.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use crate::error::{Error, Result};
+use crate::rows::write_json::{Cells, Writer};
+use crate::rows::{Rows, Values};
+
+/// Immutable columns of one length. Cloning and slicing copy nothing.
+#[derive(Clone)]
+pub struct Table {
+    columns: Arc<[Column]>,
+    range: Range<usize>,
+    named: bool,
+}
+
+/// One column of a table.
+pub struct Column {
+    name: Box<str>,
+    values: Values,
+}
+
+impl Column {
+    /// A column of numbers, NaN where missing.
+    #[must_use]
+    pub fn numbers(name: &str, values: Vec<f64>) -> Self {
+        Self { name: name.into(), values: Values::Number(values) }
+    }
+
+    /// What it is called.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// What it holds, in Python's words.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match self.values {
+            Values::Unknown => "null",
+            Values::Number(_) => "float64",
+            Values::Boolean(_) => "boolean",
+            Values::Text { .. } => "string",
+        }
+    }
+
+    /// Whether it holds numbers, or nothing at all.
+    #[must_use]
+    pub fn is_numeric(&self) -> bool {
+        matches!(self.values, Values::Unknown | Values::Number(_))
+    }
+}
+
+impl From<Rows> for Table {
+    fn from(rows: Rows) -> Self {
+        let columns = rows.columns.into_iter().map(|(name, values)| Column { name, values });
+        Self { columns: columns.collect(), range: 0..rows.rows, named: rows.named }
+    }
+}
+
+impl Table {
+    /// A table of named columns.
+    ///
+    /// # Panics
+    /// If a column of numbers is not `rows` long.
+    #[must_use]
+    pub fn new(columns: Vec<Column>, rows: usize) -> Self {
+        let fits =
+            |column: &Column| !matches!(&column.values, Values::Number(values) if values.len() != rows);
+        assert!(columns.iter().all(fits), "columns of one length");
+        Self { columns: columns.into(), range: 0..rows, named: true }
+    }
+
+    /// The columns, in order.
+    #[must_use]
+    pub fn columns(&self) -> &[Column] {
+        &self.columns
+    }
+
+    /// Whether rows named their columns.
+    #[must_use]
+    pub fn named(&self) -> bool {
+        self.named
+    }
+
+    /// How many rows.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.range.len()
+    }
+
+    /// Whether there are no rows.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.range.is_empty()
+    }
+
+    /// The place of a column.
+    #[must_use]
+    pub fn place(&self, name: &str) -> Option<usize> {
+        self.columns.iter().position(|column| *column.name == *name)
+    }
+
+    /// The values of a column of numbers, NaN where missing; `None` for other columns, and for one that holds
+    /// nothing.
+    #[must_use]
+    pub fn floats(&self, place: usize) -> Option<&[f64]> {
+        match &self.columns[place].values {
+            Values::Number(values) => Some(&values[self.range.clone()]),
+            _ => None,
+        }
+    }
+
+    /// The values of a boolean column.
+    #[must_use]
+    pub fn booleans(&self, place: usize) -> Option<&[Option<bool>]> {
+        match &self.columns[place].values {
+            Values::Boolean(values) => Some(&values[self.range.clone()]),
+            _ => None,
+        }
+    }
+
+    /// The values of a text column.
+    #[must_use]
+    pub fn texts(&self, place: usize) -> Option<Vec<Option<&str>>> {
+        match &self.columns[place].values {
+            Values::Text { present, texts } => {
+                let values = present.iter().zip(texts.iter()).map(|(present, text)| present.then_some(text));
+                Some(values.skip(self.range.start).take(self.range.len()).collect())
+            }
+            _ => None,
+        }
+    }
+
+    /// The rows from `offset` on, `length` of them or as many as there are.
+    #[must_use]
+    pub fn slice(&self, offset: usize, length: usize) -> Self {
+        let start = self.range.start + offset.min(self.len());
+        let end = start + length.min(self.range.end - start);
+        Self { range: start..end, ..self.clone() }
+    }
+
+    /// The columns at `places` side by side, row after row.
+    ///
+    /// # Errors
+    /// If one of them holds something else than numbers.
+    pub fn matrix(&self, places: &[usize]) -> Result<Vec<f64>> {
+        let mut out = vec![f64::NAN; self.len() * places.len()];
+        for (at, place) in places.iter().enumerate() {
+            let column = &self.columns[*place];
+            if !column.is_numeric() {
+                let name = column.name();
+                return Err(Error::cell(
+                    0,
+                    name,
+                    format!(
+                        "The column '{name}' does not hold numbers. Leave it out, or give a schema that encodes it."
+                    ),
+                ));
+            }
+            for (row, value) in self.floats(*place).unwrap_or_default().iter().enumerate() {
+                out[row * places.len() + at] = *value;
+            }
+        }
+        Ok(out)
+    }
+
+    /// An array of row objects, missing values as null.
+    #[must_use]
+    pub fn to_json(&self) -> Vec<u8> {
+        let texts: Vec<_> =
+            (0..self.columns.len()).map(|place| self.texts(place).unwrap_or_default()).collect();
+        let text_of: Vec<_> = texts.iter().map(|texts| |row: usize| texts[row]).collect();
+        let boolean_of: Vec<_> = (0..self.columns.len())
+            .map(|place| self.booleans(place).unwrap_or_default())
+            .map(|booleans| |row: usize| booleans[row])
+            .collect();
+        let cells = |place: usize| match &self.columns[place].values {
+            Values::Unknown => Cells::Missing,
+            Values::Number(values) => Cells::Numbers(&values[self.range.clone()]),
+            Values::Boolean(_) => Cells::Booleans(&boolean_of[place]),
+            Values::Text { .. } => Cells::Texts(&text_of[place]),
+        };
+        let mut writer = Writer::new(self.columns.iter().map(Column::name));
+        writer.rows(self.len(), &(0..self.columns.len()).map(cells).collect::<Vec<_>>());
+        writer.finish()
+    }
+}
