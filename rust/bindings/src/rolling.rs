@@ -91,6 +91,12 @@ fn of_array(values: &Bound<'_, PyAny>) -> PyResult<Vec<(String, Vec<f64>)>> {
             "Values that are no numbers. Send a 1-D or 2-D array of numbers, or an Arrow column or frame of them.",
         )));
     }
+    let dimensions: usize = array.getattr("ndim")?.extract()?;
+    if !matches!(dimensions, 1 | 2) {
+        return Err(raise(Error::invalid(format!(
+            "An array of {dimensions} dimensions. Send a 1-D array or, for several columns, a 2-D array."
+        ))));
+    }
     if rows::floats(&array)?.is_none() {
         array = array.call_method1("astype", ("float64",))?;
     }
@@ -99,14 +105,10 @@ fn of_array(values: &Bound<'_, PyAny>) -> PyResult<Vec<(String, Vec<f64>)>> {
     };
     let data = buffer.to_fortran_vec(py)?;
     match *buffer.shape() {
-        [_] => Ok(vec![("value".to_owned(), data)]),
         [rows, width] => {
             let column = |place: usize| (format!("column_{place}"), data[place * rows..][..rows].to_vec());
             Ok((0..width).map(column).collect())
         }
-        ref shape => Err(raise(Error::invalid(format!(
-            "An array of {} dimensions. Send a 1-D array or, for several columns, a 2-D array.",
-            shape.len()
-        )))),
+        _ => Ok(vec![("value".to_owned(), data)]),
     }
 }

@@ -306,10 +306,11 @@ pub(crate) fn floats(array: &Bound<'_, PyAny>) -> PyResult<Option<PyBuffer<f64>>
     if !exact {
         return Ok(None);
     }
-    match PyBuffer::<f64>::get(array) {
-        Ok(buffer) => Ok(Some(buffer)),
-        Err(_) => PyBuffer::get(&array.call_method1("astype", ("float64",))?).map(Some),
+    // The buffer of a foreign byte order passes for a native one.
+    if kind.getattr("isnative")?.is_truthy()? && size == 8 {
+        return PyBuffer::get(array).map(Some);
     }
+    PyBuffer::get(&array.call_method1("astype", ("float64",))?).map(Some)
 }
 
 fn matrix(values: &[f64], shape: &[usize], names: &[String]) -> PyResult<Table> {
