@@ -4,6 +4,7 @@ use pyo3::prelude::*;
 
 mod arrow;
 mod body;
+mod buffer;
 mod error;
 mod rolling;
 mod rows;
@@ -13,6 +14,8 @@ mod table;
 mod _core {
     #[pymodule_export]
     use super::body::{Body, read_body};
+    #[pymodule_export]
+    use super::buffer::PyBuffer;
     #[pymodule_export]
     use super::rolling::{lags, rolling};
     #[pymodule_export]

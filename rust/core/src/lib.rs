@@ -2,6 +2,7 @@
 //!
 //! Pure Rust, no Python and no I/O: `cargo test -p millstream-core` needs neither.
 
+pub mod buffer;
 pub mod error;
 pub mod features;
 pub mod lag;

@@ -28,6 +28,12 @@ impl Column {
         Self { name: name.into(), values: Values::Number(values) }
     }
 
+    /// A column of any values.
+    #[must_use]
+    pub fn new(name: &str, values: Values) -> Self {
+        Self { name: name.into(), values }
+    }
+
     /// What it is called.
     #[must_use]
     pub fn name(&self) -> &str {
@@ -130,6 +136,17 @@ impl Table {
                 Some(values.skip(self.range.start).take(self.range.len()).collect())
             }
             _ => None,
+        }
+    }
+
+    /// The first row with a value in a column.
+    #[must_use]
+    pub fn first_value(&self, place: usize) -> Option<usize> {
+        match &self.columns[place].values {
+            Values::Unknown => None,
+            Values::Number(values) => values[self.range.clone()].iter().position(|value| !value.is_nan()),
+            Values::Boolean(values) => values[self.range.clone()].iter().position(Option::is_some),
+            Values::Text { present, .. } => present[self.range.clone()].iter().position(|present| *present),
         }
     }
 

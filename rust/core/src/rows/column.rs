@@ -10,7 +10,8 @@ pub struct Texts {
 }
 
 impl Texts {
-    fn push(&mut self, text: &str) {
+    /// Puts one more at the end.
+    pub fn push(&mut self, text: &str) {
         self.bytes.push_str(text);
         self.ends.push(self.bytes.len());
     }

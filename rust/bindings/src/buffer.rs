@@ -1,0 +1,198 @@
+//! `Buffer`: one writer at a time, any number of readers.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use millstream_core::buffer::{Ask, Buffer};
+use millstream_core::error::Error;
+use millstream_core::rows::Mode;
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyTuple};
+
+use crate::error::raise;
+use crate::rows::read;
+use crate::table::{PyTable, float_array};
+
+/// A ring of the newest `capacity` rows.
+#[pyclass(name = "Buffer", module = "millstream", frozen)]
+pub(crate) struct PyBuffer {
+    buffer: Mutex<Buffer>,
+    writing: AtomicBool,
+}
+
+/// The claim of one writer, given back when it goes.
+struct Claim<'a>(&'a AtomicBool);
+
+impl<'a> Claim<'a> {
+    fn take(writing: &'a AtomicBool) -> PyResult<Self> {
+        if writing.swap(true, Ordering::Acquire) { Err(raise(Error::WriterBusy)) } else { Ok(Self(writing)) }
+    }
+}
+
+impl Drop for Claim<'_> {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::Release);
+    }
+}
+
+impl PyBuffer {
+    fn lock(&self) -> MutexGuard<'_, Buffer> {
+        self.buffer.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[pymethods]
+impl PyBuffer {
+    #[new]
+    #[pyo3(signature = (capacity=10_000, columns=None, rolling_windows=Vec::new(), lag_periods=Vec::new(), min_samples=None))]
+    fn new(
+        capacity: i64,
+        columns: Option<Vec<String>>,
+        rolling_windows: Vec<i64>,
+        lag_periods: Vec<i64>,
+        min_samples: Option<i64>,
+    ) -> PyResult<Self> {
+        let buffer = Buffer::new(capacity, columns.as_deref(), &rolling_windows, &lag_periods, min_samples);
+        Ok(Self { buffer: Mutex::new(buffer.map_err(raise)?), writing: AtomicBool::new(false) })
+    }
+
+    /// Takes in one row or many, or none of them; how many.
+    fn append(&self, data: &Bound<'_, PyAny>) -> PyResult<usize> {
+        let _claim = Claim::take(&self.writing)?;
+        let table = read(data, None, Mode::Typed)?;
+        data.py().detach(|| self.lock().append(&table)).map_err(raise)
+    }
+
+    /// The newest `tail` rows, or all.
+    #[pyo3(signature = (tail=None))]
+    fn snapshot(&self, py: Python<'_>, tail: Option<i64>) -> PyResult<PyTable> {
+        let tail = newest(tail)?;
+        Ok(py.detach(|| self.lock().snapshot(tail)).into())
+    }
+
+    /// The newest rows with features.
+    #[pyo3(signature = (
+        rolling_windows=None, include_rolling_stats=vec!["mean".into(), "std".into(), "min".into(), "max".into()],
+        lag_periods=None, include_lags=true, include_deltas=false, min_samples=None, tail=None
+    ))]
+    #[expect(clippy::too_many_arguments, reason = "the arguments of the Python method")]
+    fn features(
+        &self,
+        py: Python<'_>,
+        rolling_windows: Option<Vec<i64>>,
+        include_rolling_stats: Vec<String>,
+        lag_periods: Option<Vec<i64>>,
+        include_lags: bool,
+        include_deltas: bool,
+        min_samples: Option<i64>,
+        tail: Option<i64>,
+    ) -> PyResult<PyTable> {
+        let stats: Vec<&str> = include_rolling_stats.iter().map(String::as_str).collect();
+        let ask = Ask {
+            windows: rolling_windows.as_deref(),
+            stats: &stats,
+            lags: lag_periods.as_deref(),
+            include_lags,
+            include_deltas,
+            min_samples,
+            tail: newest(tail)?,
+        };
+        py.detach(|| self.lock().features(&ask)).map(PyTable::from).map_err(raise)
+    }
+
+    /// The declared features of the newest row by name; None where missing.
+    fn newest<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let (names, values) = py.detach(|| {
+            let buffer = self.lock();
+            (buffer.feature_names(), buffer.newest_values())
+        });
+        let newest = PyDict::new(py);
+        for (name, value) in names.iter().zip(values) {
+            newest.set_item(name, (!value.is_nan()).then_some(value))?;
+        }
+        Ok(newest)
+    }
+
+    /// Forgets the rows; columns, types and declared features stay.
+    fn clear(&self, py: Python<'_>) -> PyResult<()> {
+        let _claim = Claim::take(&self.writing)?;
+        py.detach(|| self.lock().clear());
+        Ok(())
+    }
+
+    /// The declared features of the newest row, in the order of `feature_names`; a copy.
+    #[getter]
+    fn newest_values<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        let values = py.detach(|| self.lock().newest_values());
+        float_array(py, &values)
+    }
+
+    #[getter]
+    fn feature_names<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
+        let names = py.detach(|| self.lock().feature_names());
+        PyTuple::new(py, names)
+    }
+
+    #[getter]
+    fn capacity(&self, py: Python<'_>) -> usize {
+        py.detach(|| self.lock().capacity())
+    }
+
+    #[getter]
+    fn columns<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
+        let names = py.detach(|| self.names(|_| true));
+        PyTuple::new(py, names)
+    }
+
+    #[getter]
+    fn numeric_columns<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
+        let names = py.detach(|| self.names(|numeric| numeric));
+        PyTuple::new(py, names)
+    }
+
+    #[getter]
+    fn rolling_windows<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
+        let windows = py.detach(|| self.lock().plan().windows().to_vec());
+        PyTuple::new(py, windows)
+    }
+
+    #[getter]
+    fn lag_periods<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
+        let lags = py.detach(|| self.lock().plan().lags().to_vec());
+        PyTuple::new(py, lags)
+    }
+
+    #[getter]
+    fn memory_bytes(&self, py: Python<'_>) -> usize {
+        py.detach(|| self.lock().memory_bytes())
+    }
+
+    #[getter]
+    fn append_count(&self, py: Python<'_>) -> u64 {
+        py.detach(|| self.lock().append_count())
+    }
+
+    fn __len__(&self, py: Python<'_>) -> usize {
+        py.detach(|| self.lock().len())
+    }
+}
+
+impl PyBuffer {
+    fn names(&self, wanted: impl Fn(bool) -> bool) -> Vec<String> {
+        self.lock()
+            .columns()
+            .filter(|(_, numeric)| wanted(*numeric))
+            .map(|(name, _)| name.to_owned())
+            .collect()
+    }
+}
+
+fn newest(tail: Option<i64>) -> PyResult<Option<usize>> {
+    match tail {
+        Some(rows) if rows < 1 => Err(raise(Error::invalid(format!(
+            "tail is {rows}. It is a number of rows from 1, or left out for all."
+        )))),
+        Some(rows) => Ok(Some(rows as usize)),
+        None => Ok(None),
+    }
+}

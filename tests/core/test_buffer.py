@@ -1,0 +1,169 @@
+"""ms.Buffer against a plain list of rows."""
+
+import json
+import threading
+from typing import Any
+
+import numpy as np
+import pytest
+from millstream._core import Buffer, Table, rolling
+from millstream.errors import ConflictError, InvalidRequestError, WriterBusyError
+
+RNG = np.random.default_rng(3)
+
+
+def rows(table: Table) -> list[dict[str, Any]]:
+    return json.loads(table.to_json())  # type: ignore[no-any-return]
+
+
+def test_it_holds_the_newest_rows() -> None:
+    buffer = Buffer(10)
+    for i in range(25):
+        assert buffer.append({"a": i, "b": i / 2}) == 1
+    assert (len(buffer), buffer.append_count, buffer.capacity, buffer.columns) == (10, 25, 10, ("a", "b"))
+    assert rows(buffer.snapshot(2)) == [{"a": 23, "b": 11.5}, {"a": 24, "b": 12}]
+    np.testing.assert_array_equal(buffer.snapshot()["a"], np.arange(15, 25))
+
+
+def test_columns_appear_with_the_data_and_keep_their_type() -> None:
+    buffer = Buffer(10)
+    buffer.append([{"a": 1}, {"a": None, "t": "x", "n": None}])
+    buffer.append({"ok": True})
+    want = {"a": None, "t": None, "n": None, "ok": True}
+    assert rows(buffer.snapshot())[-1] == want
+    assert buffer.numeric_columns == ("a",)
+    for bad, loc in (({"a": "x"}, (0, "a")), ([{"t": None}, {"t": 5}], (1, "t")), ({"ok": 0}, (0, "ok"))):
+        with pytest.raises(InvalidRequestError) as caught:
+            buffer.append(bad)
+        assert caught.value.refusals[0].loc == loc
+    assert len(buffer) == 3
+    buffer.append({"n": 3})
+    assert buffer.snapshot().kinds == ("float64", "string", "float64", "boolean")
+
+
+def test_a_batch_is_taken_whole_or_not_at_all() -> None:
+    buffer = Buffer(10)
+    with pytest.raises(InvalidRequestError):
+        buffer.append([{"a": 1}, {"b": 1}, {"a": "x"}])
+    assert (len(buffer), buffer.columns, buffer.append_count) == (0, (), 0)
+
+
+def test_declared_columns_are_exact() -> None:
+    buffer = Buffer(10, ["x", "y"])
+    buffer.append(np.array([[1, 2], [3, 4.0]]))
+    buffer.append({"y": 6, "x": 5})
+    np.testing.assert_array_equal(buffer.snapshot().matrix(), [[1, 2], [3, 4], [5, 6]])
+    for bad in ({"x": 1}, {"x": 1, "y": 2, "z": 3}, np.zeros(3), {"x": "1", "y": 2}):
+        with pytest.raises(InvalidRequestError):
+            buffer.append(bad)
+    with pytest.raises(InvalidRequestError):
+        Buffer(10, ["x", "x"])
+
+
+def test_snapshots_never_change() -> None:
+    buffer = Buffer(5)
+    buffer.append([{"a": i} for i in range(5)])
+    snapshot = buffer.snapshot()
+    buffer.append([{"a": 9}] * 7)
+    buffer.clear()
+    np.testing.assert_array_equal(snapshot["a"], np.arange(5))
+    assert not snapshot["a"].flags.writeable
+
+
+@pytest.mark.parametrize("step", [1, 7, 40])
+def test_declared_features_are_those_over_all_rows(step: int) -> None:
+    values = RNG.normal(size=120)
+    values[[17, 60]] = np.nan
+    buffer = Buffer(30, None, [5, 30], [1, 3], min_samples=2)
+    for start in range(0, len(values), step):
+        buffer.append([{"v": v} for v in values[start : start + step]])
+    whole = rolling(values, [5, 30], min_samples=2)
+    table = buffer.features(include_deltas=True)
+    for name in ("rolling_mean_5", "rolling_std_30", "rolling_min_30", "rolling_max_5"):
+        np.testing.assert_array_equal(table[f"v_{name}"], whole[f"value_{name}"][-30:])
+    np.testing.assert_array_equal(table["v_lag_3"], values[-33:-3])
+    np.testing.assert_array_equal(table["v_delta_1"], values[-30:] - values[-31:-1])
+    newest = buffer.newest()
+    assert tuple(newest) == buffer.feature_names == table.columns[1:]
+    np.testing.assert_array_equal(buffer.newest_values, [table[name][-1] for name in buffer.feature_names])
+
+
+def test_other_windows_see_the_rows_held() -> None:
+    buffer = Buffer(10, None, [3])
+    buffer.append([{"v": float(i)} for i in range(25)])
+    table = buffer.features([3, 4], ["mean"], [2])
+    assert table.columns == ("v", "v_rolling_mean_3", "v_rolling_mean_4", "v_lag_2")
+    assert table["v_rolling_mean_3"][0] == 14.0
+    assert np.isnan(table["v_rolling_mean_4"][:3]).all()
+    assert np.isnan(buffer.features([3], ["mean"], [], min_samples=3)["v_rolling_mean_3"][0])
+    np.testing.assert_array_equal(
+        buffer.features([4], tail=3)["v_rolling_std_4"], buffer.features([4])["v_rolling_std_4"][-3:]
+    )
+
+
+def test_defaults_are_those_declared_or_the_usual_ones() -> None:
+    buffer = Buffer(10)
+    buffer.append({"a": 1})
+    names = buffer.features().columns
+    assert names[-3:] == ("a_lag_1", "a_lag_2", "a_lag_3")
+    assert {name.rsplit("_", 1)[1] for name in names if "rolling" in name} == {"5", "10"}
+    assert buffer.features([], include_lags=False).columns == ("a",)
+
+
+def test_clear_keeps_columns_and_declared_windows() -> None:
+    buffer = Buffer(10, None, [2])
+    buffer.append([{"a": 1, "t": "x"}, {"a": 2, "t": "y"}])
+    buffer.clear()
+    assert (len(buffer), buffer.columns, buffer.append_count) == (0, ("a", "t"), 2)
+    buffer.append({"a": 5})
+    assert buffer.newest()["a_rolling_mean_2"] is None
+    buffer.append({"a": 7})
+    assert buffer.newest()["a_rolling_mean_2"] == 6.0
+
+
+def test_a_feature_named_like_a_column_is_a_conflict() -> None:
+    buffer = Buffer(10, None, [], [1])
+    buffer.append({"a": 1})
+    with pytest.raises(ConflictError):
+        buffer.append({"a_lag_1": 2})
+    plain = Buffer(10)
+    plain.append({"a": 1, "a_lag_1": 2})
+    with pytest.raises(ConflictError):
+        plain.features()
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"capacity": 0}, {"capacity": -1}, {"capacity": 10_000_001}, {"rolling_windows": [0]},
+        {"rolling_windows": [11], "capacity": 10}, {"lag_periods": [2, 2]}, {"min_samples": 0},
+    ],
+)  # fmt: skip
+def test_bad_arguments_are_refused(arguments: dict[str, Any]) -> None:
+    with pytest.raises(InvalidRequestError):
+        Buffer(**arguments)
+    with pytest.raises(InvalidRequestError):
+        Buffer(10).snapshot(0)
+
+
+def test_a_second_writer_is_refused() -> None:
+    buffer = Buffer(10)
+    refused: list[BaseException] = []
+
+    class Reentrant:
+        def __float__(self) -> float:
+            def write() -> None:
+                try:
+                    buffer.append({"a": 2})
+                except WriterBusyError as error:
+                    refused.append(error)
+
+            thread = threading.Thread(target=write)
+            thread.start()
+            thread.join()
+            return 1.0
+
+    buffer.append({"a": Reentrant()})
+    assert len(refused) == 1
+    assert rows(buffer.snapshot()) == [{"a": 1.0}]
+    assert buffer.append({"a": 3}) == 1
