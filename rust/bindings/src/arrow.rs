@@ -1,16 +1,281 @@
-//! Arrow in and out through PyCapsules.
+//! Arrow in and out through PyCapsules (the Arrow PyCapsule interface): no pyarrow on either side.
 
+use std::ffi::CStr;
+use std::ptr::NonNull;
+use std::sync::Arc;
+
+use arrow_array::cast::AsArray;
+use arrow_array::ffi_stream::{ArrayStreamReader, FFI_ArrowArrayStream};
+use arrow_array::types::{
+    Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type, UInt8Type, UInt16Type, UInt32Type,
+    UInt64Type,
+};
+use arrow_array::{
+    Array, ArrayReader, ArrayRef, BooleanArray, Float64Array, NullArray, RecordBatch, RecordBatchIterator,
+    RecordBatchOptions, StringViewArray, make_array,
+};
+use arrow_buffer::{Buffer, NullBuffer, ScalarBuffer};
+use arrow_data::ffi::FFI_ArrowArray;
+use arrow_schema::ffi::FFI_ArrowSchema;
+use arrow_schema::{ArrowError, DataType, Field, Schema};
 use millstream_core::error::Error;
-use millstream_core::table::Table;
+use millstream_core::rows::{Cell, MAX_COLUMNS, Texts, Values};
+use millstream_core::table::{Column, Table};
 use pyo3::prelude::*;
+use pyo3::types::{PyCapsule, PyCapsuleMethods, PyTuple};
 
 use crate::error::raise;
+
+const STREAM: &CStr = c"arrow_array_stream";
+const SCHEMA: &CStr = c"arrow_schema";
+const ARRAY: &CStr = c"arrow_array";
 
 /// Whether the object hands itself over as Arrow data.
 pub(crate) fn speaks_arrow(data: &Bound<'_, PyAny>) -> PyResult<bool> {
     Ok(data.hasattr("__arrow_c_stream__")? || data.hasattr("__arrow_c_array__")?)
 }
 
-pub(crate) fn import(_data: &Bound<'_, PyAny>) -> PyResult<Table> {
-    Err(raise(Error::invalid("Arrow data cannot be read yet.")))
+fn refuse(error: &ArrowError) -> PyErr {
+    raise(Error::invalid(format!("Arrow data that cannot be read: {error}.")))
+}
+
+/// The table of an object that speaks Arrow; numbers may be infinite.
+pub(crate) fn import(data: &Bound<'_, PyAny>) -> PyResult<Table> {
+    let (field, arrays) = if data.hasattr("__arrow_c_stream__")? { stream(data)? } else { single(data)? };
+    let mut columns = Gathered::new(&field)?;
+    for array in arrays {
+        array.to_data().validate_full().map_err(|error| refuse(&error))?;
+        columns.add(&array)?;
+    }
+    Ok(columns.finish())
+}
+
+fn stream(data: &Bound<'_, PyAny>) -> PyResult<(Field, Vec<ArrayRef>)> {
+    let capsule = data.call_method0("__arrow_c_stream__")?.cast_into::<PyCapsule>()?;
+    let pointer = capsule.pointer_checked(Some(STREAM))?.cast::<FFI_ArrowArrayStream>();
+    // SAFETY: a capsule of this name holds a stream of the C stream interface, by the capsule interface's
+    // definition; it is moved out, which leaves a released one for the capsule's destructor.
+    let reader = unsafe { ArrayStreamReader::from_raw(pointer.as_ptr()) }.map_err(|error| refuse(&error))?;
+    let field = reader.field().as_ref().clone();
+    let arrays = reader.collect::<Result<Vec<_>, _>>().map_err(|error| refuse(&error))?;
+    Ok((field, arrays))
+}
+
+fn single(data: &Bound<'_, PyAny>) -> PyResult<(Field, Vec<ArrayRef>)> {
+    let capsules = data.call_method0("__arrow_c_array__")?.cast_into::<PyTuple>()?;
+    let (schema, array) =
+        (capsules.get_item(0)?.cast_into::<PyCapsule>()?, capsules.get_item(1)?.cast_into::<PyCapsule>()?);
+    let schema = schema.pointer_checked(Some(SCHEMA))?.cast::<FFI_ArrowSchema>();
+    let array = array.pointer_checked(Some(ARRAY))?.cast::<FFI_ArrowArray>();
+    // SAFETY: capsules of these names hold these structures; both are moved out, which leaves released ones for
+    // the capsules' destructors.
+    let (schema, array) =
+        unsafe { (FFI_ArrowSchema::from_raw(schema.as_ptr()), FFI_ArrowArray::from_raw(array.as_ptr())) };
+    let field = Field::try_from(&schema).map_err(|error| refuse(&error))?;
+    // SAFETY: the array was handed over together with this schema.
+    let data = unsafe { arrow_array::ffi::from_ffi(array, &schema) }.map_err(|error| refuse(&error))?;
+    Ok((field, vec![make_array(data)]))
+}
+
+/// Columns that grow by a chunk at a time.
+struct Gathered {
+    columns: Vec<(Field, Values)>,
+    /// Whether each chunk is a struct of the columns, not the one column itself.
+    frame: bool,
+    rows: usize,
+}
+
+impl Gathered {
+    fn new(field: &Field) -> PyResult<Self> {
+        let frame = matches!(field.data_type(), DataType::Struct(_));
+        let fields = match field.data_type() {
+            DataType::Struct(fields) => fields.iter().map(|field| field.as_ref().clone()).collect(),
+            _ => vec![field.clone()],
+        };
+        if fields.len() > MAX_COLUMNS {
+            let count = fields.len();
+            return Err(raise(Error::invalid(format!(
+                "{count} columns, but a table has at most {MAX_COLUMNS}. Send fewer."
+            ))));
+        }
+        let mut names = std::collections::HashSet::new();
+        if let Some(twice) = fields.iter().find(|field| !names.insert(field.name().clone())) {
+            let name = twice.name();
+            return Err(raise(Error::invalid(format!(
+                "The column '{name}' comes twice. Name each column once."
+            ))));
+        }
+        let columns = fields.into_iter().map(|field| {
+            let values = values_for(&field)?;
+            Ok((field, values))
+        });
+        Ok(Self { columns: columns.collect::<PyResult<_>>()?, frame, rows: 0 })
+    }
+
+    fn add(&mut self, chunk: &ArrayRef) -> PyResult<()> {
+        let chunks = match chunk.as_struct_opt() {
+            Some(rows) if self.frame && rows.null_count() > 0 => {
+                return Err(raise(Error::invalid(
+                    "Arrow rows that are null as a whole. Send rows of values or nulls.",
+                )));
+            }
+            Some(rows) if self.frame => rows.columns().to_vec(),
+            _ => vec![chunk.clone()],
+        };
+        for ((field, values), chunk) in self.columns.iter_mut().zip(&chunks) {
+            extend(values, chunk.as_ref()).map_err(|(row, message)| {
+                let name = field.name();
+                raise(Error::cell((self.rows + row) as u64, name, format!("{message} in column '{name}'.")))
+            })?;
+        }
+        self.rows += chunk.len();
+        Ok(())
+    }
+
+    fn finish(self) -> Table {
+        let column = |(field, values): (Field, Values)| Column::new(field.name(), values);
+        Table::new(self.columns.into_iter().map(column).collect(), self.rows)
+    }
+}
+
+fn values_for(field: &Field) -> PyResult<Values> {
+    use DataType as D;
+    Ok(match field.data_type() {
+        D::Null => Values::Unknown,
+        D::Boolean => Values::Boolean(Vec::new()),
+        D::Utf8 | D::LargeUtf8 | D::Utf8View => Values::Text { present: Vec::new(), texts: Texts::default() },
+        D::Int8
+        | D::Int16
+        | D::Int32
+        | D::Int64
+        | D::UInt8
+        | D::UInt16
+        | D::UInt32
+        | D::UInt64
+        | D::Float32
+        | D::Float64 => Values::Number(Vec::new()),
+        other => {
+            let name = field.name();
+            return Err(raise(Error::cell(
+                0,
+                name,
+                format!(
+                    "The column '{name}' is of the Arrow type {other}. Cast it to a number, boolean or text."
+                ),
+            )));
+        }
+    })
+}
+
+/// Why a chunk cannot be taken: its row and what stands there.
+type Refused = (usize, String);
+
+fn extend(values: &mut Values, chunk: &dyn Array) -> Result<(), Refused> {
+    match values {
+        Values::Unknown => {}
+        Values::Boolean(values) => values.extend(chunk.as_boolean().iter()),
+        Values::Text { present, texts } => {
+            let texts_of: Box<dyn Iterator<Item = Option<&str>>> = match chunk.data_type() {
+                DataType::Utf8 => Box::new(chunk.as_string::<i32>().iter()),
+                DataType::LargeUtf8 => Box::new(chunk.as_string::<i64>().iter()),
+                _ => Box::new(chunk.as_string_view().iter()),
+            };
+            for text in texts_of {
+                present.push(text.is_some());
+                texts.push(text.unwrap_or_default());
+            }
+        }
+        Values::Number(values) => extend_numbers(values, chunk)?,
+    }
+    Ok(())
+}
+
+fn extend_numbers(values: &mut Vec<f64>, chunk: &dyn Array) -> Result<(), Refused> {
+    macro_rules! exact {
+        ($kind:ty) => {
+            values.extend(chunk.as_primitive::<$kind>().iter().map(|value| value.map_or(f64::NAN, f64::from)))
+        };
+    }
+    match chunk.data_type() {
+        DataType::Float64 if chunk.null_count() == 0 => {
+            values.extend_from_slice(chunk.as_primitive::<Float64Type>().values());
+        }
+        DataType::Float64 => exact!(Float64Type),
+        DataType::Float32 => exact!(Float32Type),
+        DataType::Int8 => exact!(Int8Type),
+        DataType::Int16 => exact!(Int16Type),
+        DataType::Int32 => exact!(Int32Type),
+        DataType::UInt8 => exact!(UInt8Type),
+        DataType::UInt16 => exact!(UInt16Type),
+        DataType::UInt32 => exact!(UInt32Type),
+        DataType::Int64 => {
+            extend_integers(values, chunk.as_primitive::<Int64Type>().iter().map(|v| v.map(i128::from)))?
+        }
+        _ => extend_integers(values, chunk.as_primitive::<UInt64Type>().iter().map(|v| v.map(i128::from)))?,
+    }
+    Ok(())
+}
+
+fn extend_integers(
+    values: &mut Vec<f64>,
+    integers: impl Iterator<Item = Option<i128>>,
+) -> Result<(), Refused> {
+    for (row, integer) in integers.enumerate() {
+        values.push(match integer.map(Cell::integer) {
+            None => f64::NAN,
+            Some(Cell::Number(number)) => number,
+            Some(_) => {
+                let integer = integer.unwrap_or_default();
+                return Err((row, format!("The integer {integer}, which float64 cannot hold exactly,")));
+            }
+        });
+    }
+    Ok(())
+}
+
+/// A capsule with the table as a stream of one chunk.
+pub(crate) fn export<'py>(py: Python<'py>, table: &Table) -> PyResult<Bound<'py, PyCapsule>> {
+    let batch = batch(table).map_err(|error| refuse(&error))?;
+    let schema = batch.schema();
+    let stream = FFI_ArrowArrayStream::new(Box::new(RecordBatchIterator::new([Ok(batch)], schema)));
+    PyCapsule::new_with_value(py, stream, STREAM)
+}
+
+/// A capsule with the table's schema.
+pub(crate) fn export_schema<'py>(py: Python<'py>, table: &Table) -> PyResult<Bound<'py, PyCapsule>> {
+    let batch = batch(&table.slice(0, 0)).map_err(|error| refuse(&error))?;
+    let schema = FFI_ArrowSchema::try_from(batch.schema().as_ref()).map_err(|error| refuse(&error))?;
+    PyCapsule::new_with_value(py, schema, SCHEMA)
+}
+
+fn batch(table: &Table) -> Result<RecordBatch, ArrowError> {
+    let arrays: Vec<ArrayRef> = (0..table.columns().len()).map(|place| array(table, place)).collect();
+    let field =
+        |(column, array): (&Column, &ArrayRef)| Field::new(column.name(), array.data_type().clone(), true);
+    let schema = Schema::new(table.columns().iter().zip(&arrays).map(field).collect::<Vec<_>>());
+    let options = RecordBatchOptions::new().with_row_count(Some(table.len()));
+    RecordBatch::try_new_with_options(Arc::new(schema), arrays, &options)
+}
+
+fn array(table: &Table, place: usize) -> ArrayRef {
+    if let Some(values) = table.floats(place) {
+        return Arc::new(shared(table, values));
+    }
+    match (table.booleans(place), table.texts(place)) {
+        (Some(booleans), _) => Arc::new(BooleanArray::from(booleans.to_vec())),
+        (_, Some(texts)) => Arc::new(StringViewArray::from_iter(texts)),
+        _ => Arc::new(NullArray::new(table.len())),
+    }
+}
+
+/// The values themselves, not a copy; the array keeps the table alive.
+fn shared(table: &Table, values: &[f64]) -> Float64Array {
+    let missing = values.iter().fold(false, |missing, value| missing | value.is_nan());
+    let nulls = missing.then(|| NullBuffer::from_iter(values.iter().map(|value| !value.is_nan())));
+    let pointer = NonNull::from(values).cast::<u8>();
+    // SAFETY: `values` are `size_of_val` bytes inside the columns of `table`, which never change, and which the
+    // clone that the buffer owns keeps where they are.
+    let buffer =
+        unsafe { Buffer::from_custom_allocation(pointer, size_of_val(values), Arc::new(table.clone())) };
+    Float64Array::new(ScalarBuffer::from(buffer), nulls)
 }

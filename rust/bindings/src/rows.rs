@@ -52,11 +52,11 @@ pub(crate) fn read(data: &Bound<'_, PyAny>, names: Option<Vec<String>>, mode: Mo
     if let Ok(row) = data.cast::<PyDict>() {
         mapping(&mut builder, row, &mut Vec::new())?;
     } else if let Ok(table) = data.cast::<PyTable>() {
-        return numeric_only(table.get().table().clone(), mode);
+        return taken(table.get().table().clone(), mode);
     } else if let Some(bytes) = bytes(data)? {
         return data.py().detach(|| json::read_rows(&bytes, mode)).map(Table::from).map_err(raise);
     } else if arrow::speaks_arrow(data)? {
-        return numeric_only(arrow::import(data)?, mode);
+        return taken(arrow::import(data)?, mode);
     } else if is_array(data)? {
         return array(data, &names, builder);
     } else {
@@ -65,18 +65,22 @@ pub(crate) fn read(data: &Bound<'_, PyAny>, names: Option<Vec<String>>, mode: Mo
     Ok(Table::from(builder.finish(&[])))
 }
 
-fn numeric_only(table: Table, mode: Mode) -> PyResult<Table> {
-    match table.columns().iter().find(|column| mode == Mode::Numeric && !column.is_numeric()) {
-        Some(column) => Err(raise(Error::cell(
-            0,
-            column.name(),
-            format!(
-                "The column '{}' does not hold numbers. Send numbers and missing values only.",
-                column.name()
-            ),
-        ))),
-        None => Ok(table),
+/// A table that is one already, if its values may be rows.
+fn taken(table: Table, mode: Mode) -> PyResult<Table> {
+    for (place, column) in table.columns().iter().enumerate() {
+        let name = column.name();
+        if mode == Mode::Numeric && !column.is_numeric() {
+            let message =
+                format!("The column '{name}' does not hold numbers. Send numbers and missing values only.");
+            let row = table.first_value(place).unwrap_or(0) as u64;
+            return Err(raise(Error::cell(row, name, message)));
+        }
+        let values = table.floats(place).unwrap_or_default();
+        if let Some(row) = values.iter().position(|value| value.is_infinite()) {
+            return Err(raise(Error::cell(row as u64, name, Refusal::Infinite.sentence("", name))));
+        }
     }
+    Ok(table)
 }
 
 fn bytes<'a>(data: &'a Bound<'_, PyAny>) -> PyResult<Option<Cow<'a, [u8]>>> {

@@ -3,8 +3,9 @@
 use millstream_core::table::Table;
 use pyo3::exceptions::PyKeyError;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyTuple};
+use pyo3::types::{PyBytes, PyCapsule, PyTuple};
 
+use crate::arrow;
 use crate::error::raise;
 
 /// Immutable columns with missing values.
@@ -83,6 +84,21 @@ impl PyTable {
 
     fn slice(&self, offset: usize, length: usize) -> Self {
         Self(self.0.slice(offset, length))
+    }
+
+    /// The table as Arrow; numbers are shared, not copied.
+    #[pyo3(signature = (requested_schema=None))]
+    fn __arrow_c_stream__<'py>(
+        &self,
+        py: Python<'py>,
+        requested_schema: Option<Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, PyCapsule>> {
+        let _ = requested_schema; // best effort by definition: the one schema there is
+        arrow::export(py, &self.0)
+    }
+
+    fn __arrow_c_schema__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyCapsule>> {
+        arrow::export_schema(py, &self.0)
     }
 
     fn to_json<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {

@@ -50,13 +50,10 @@ pub enum Cell {
 impl Cell {
     /// An integer, where float64 holds it exactly.
     #[must_use]
-    pub fn integer(integer: i64) -> Self {
+    pub fn integer(integer: impl Into<i128>) -> Self {
+        let integer = integer.into();
         let number = integer as f64;
-        if i128::from(integer) == number as i128 {
-            Self::Number(number)
-        } else {
-            Self::Refused(Refusal::InexactInteger)
-        }
+        if integer == number as i128 { Self::Number(number) } else { Self::Refused(Refusal::InexactInteger) }
     }
 }
 
@@ -76,7 +73,9 @@ pub enum Refusal {
 }
 
 impl Refusal {
-    fn sentence(self, shown: &str, column: &str) -> String {
+    /// The refusal of a value of `column`, which `shown` describes.
+    #[must_use]
+    pub fn sentence(self, shown: &str, column: &str) -> String {
         match self {
             Self::Nested => {
                 format!(

@@ -1,0 +1,93 @@
+"""Tables in and out as Arrow: Polars, pandas and pyarrow on the other side."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pyarrow as pa
+import pytest
+from millstream._core import Buffer, lags, read_rows, rolling
+from millstream.errors import InvalidRequestError
+
+FRAME = pl.DataFrame({"a": [1.5, None, 3.0], "t": ["x", None, "é"], "b": [True, False, None], "i": [1, 2, None]})
+WANT = (
+    b'[{"a":1.5,"t":"x","b":true,"i":1.0},{"a":null,"t":null,"b":false,"i":2.0},'
+    b'{"a":3.0,"t":"\xc3\xa9","b":null,"i":null}]'
+)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [FRAME, FRAME.to_arrow(), FRAME.to_arrow().to_batches()[0], pl.concat([FRAME[:1], FRAME[1:]], rechunk=False)],
+    ids=["polars", "pyarrow table", "pyarrow batch", "two chunks"],
+)
+def test_frames_become_tables(data: Any) -> None:
+    assert read_rows(data).to_json() == WANT
+    buffer = Buffer(10)
+    assert buffer.append(data) == 3
+    assert buffer.snapshot().to_json() == WANT
+
+
+def test_pandas_becomes_a_table() -> None:
+    frame = pd.DataFrame({"a": [1.0, np.nan], "n": np.array([1, 2], dtype=np.int32), "t": ["x", None]})
+    assert read_rows(frame).to_json() == b'[{"a":1.0,"n":1.0,"t":"x"},{"a":null,"n":2.0,"t":null}]'
+
+
+def test_tables_become_frames() -> None:
+    table = read_rows([{"a": 1.5, "t": "x", "b": True, "n": None}, {"a": None, "t": None, "b": None}])
+    frame = pl.DataFrame(table)
+    assert frame.rows() == [(1.5, "x", True, None), (None, None, None, None)]
+    assert frame.columns == ["a", "t", "b", "n"]
+    assert pa.table(table).column_names == ["a", "t", "b", "n"]
+    assert pl.DataFrame(Buffer(10, ["a"]).snapshot()).shape == (0, 1)
+    assert pa.schema(table).names == ["a", "t", "b", "n"]
+
+
+def test_polars_sees_the_same_memory() -> None:
+    table = rolling(np.arange(1000.0), [5], ["mean"], min_samples=1)
+    first = pl.DataFrame(table)["value_rolling_mean_5"].to_arrow().buffers()[1]
+    again = pl.DataFrame(table)["value_rolling_mean_5"].to_arrow().buffers()[1]
+    assert first.address == again.address
+    del table
+    np.testing.assert_array_equal(np.frombuffer(first, np.float64)[:3], [0, 0.5, 1])
+
+
+def test_rolling_takes_columns_and_frames() -> None:
+    values = pl.Series("x", [1.0, 2.0, None, 4.0])
+    assert rolling(values, [2], ["mean"]).columns == ("x_rolling_mean_2",)
+    np.testing.assert_array_equal(rolling(values, [2], ["max"], 1)["x_rolling_max_2"], [1, 2, 2, 4])
+    assert lags(values.alias(""), [1]).columns == ("value_lag_1",)
+    assert lags(FRAME, [1]).columns == ("a_lag_1", "i_lag_1")
+    assert lags(pa.array([1, 2]), [1]).columns == ("value_lag_1",)
+    assert np.isposinf(rolling(pl.Series("x", [np.inf, 1.0]), [1], ["max"])["x_rolling_max_1"][0])
+
+
+@pytest.mark.parametrize(
+    ("data", "loc"),
+    [
+        (pl.DataFrame({"a": [1.0, np.inf]}), (1, "a")),
+        (pl.DataFrame({"a": [1, 2**53 + 1]}), (1, "a")),
+        (pl.DataFrame({"a": [[1]]}), (0, "a")),
+        (pl.DataFrame({"a": [1.0]}).with_columns(t=pl.date(2026, 1, 1)), (0, "t")),
+        (pa.table([[1.0], [2.0]], names=["a", "a"]), ()),
+    ],
+)
+def test_refused_columns_say_where(data: Any, loc: tuple[Any, ...]) -> None:
+    with pytest.raises(InvalidRequestError) as caught:
+        read_rows(data)
+    assert [refusal.loc for refusal in caught.value.refusals] == ([loc] if loc else [])
+
+
+def test_damaged_arrow_data_is_refused() -> None:
+    offsets, text = np.array([0, 900, 2], np.int32), np.frombuffer(b"ab", np.uint8)
+    buffers = [None, pa.py_buffer(offsets), pa.py_buffer(text)]
+    broken = pa.Array.from_buffers(pa.utf8(), 2, buffers)
+    with pytest.raises(InvalidRequestError):
+        read_rows(pa.table([broken], names=["t"]))
+    offsets = np.array([0, 2], np.int32)
+    invalid = pa.Array.from_buffers(pa.utf8(), 1, [None, pa.py_buffer(offsets), pa.py_buffer(b"\xff\xfe")])
+        pa.utf8(), 1, [None, pa.py_buffer(np.array([0, 2], np.int32)), pa.py_buffer(b"\xff\xfe")]
+    )
+    with pytest.raises(InvalidRequestError):
+        read_rows(pa.table([invalid], names=["t"]))
