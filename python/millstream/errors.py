@@ -4,6 +4,7 @@ MillstreamError
 ├── InvalidRequestError      a value, row or argument that is not allowed
 │   └── ModelFileError       a file that is not a sound millstream model
 ├── InvalidJsonError         bytes that are not JSON
+├── MalformedRequestError    bytes that are not HTTP
 ├── NotFoundError            a name that does not exist
 ├── MethodNotAllowedError    a route that exists, asked with another method
 ├── ConflictError            the call contradicts what exists
@@ -55,6 +56,10 @@ class ModelFileError(InvalidRequestError):
 
 class InvalidJsonError(MillstreamError, ValueError):
     """Bytes that are not JSON as millstream reads it: UTF-8, no byte-order mark, at most 64 levels deep."""
+
+
+class MalformedRequestError(MillstreamError):
+    """Bytes that are not an HTTP/1.1 request."""
 
 
 class NotFoundError(MillstreamError, LookupError):

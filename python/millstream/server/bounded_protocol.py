@@ -15,17 +15,13 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from millstream.errors import (
     HeaderTooLargeError,
-    InvalidRequestError,
+    MalformedRequestError,
     MillstreamError,
     OverloadedError,
     RequestTimeoutError,
 )
 from millstream.server.problems import PROBLEM_JSON, Answered, answer
 from millstream.settings import Settings
-
-
-class MalformedRequestError(InvalidRequestError):
-    """Bytes that are not HTTP/1."""
 
 
 class BoundedProtocol(HttpToolsProtocol):
@@ -41,6 +37,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._arriving = True  # a new connection owes us headers
         self._refusal: MillstreamError | None = None
         self._ended = False
+        self._whole_one = False
         self._deadline: asyncio.TimerHandle | None = None
         if len(self.connections) > self.settings.max_connections:
             self._refuse(OverloadedError("The server has as many connections as it takes; try again soon.", 1))
@@ -56,11 +53,12 @@ class BoundedProtocol(HttpToolsProtocol):
         """Bytes arrived."""
         if self._ended:
             return
-        if self._in_headers:
-            self._header_bytes += len(data)
+        self._whole_one = False
         self._feed(data)
         if self._ended:
             return
+        if self._in_headers and not self._whole_one:  # else part of the data belongs to an earlier request
+            self._header_bytes += len(data)
         if self._in_headers and self._header_bytes > self.settings.max_header_bytes:
             self._refuse(self._header_too_large())
         elif self._deadline is None and self._owes():
@@ -98,6 +96,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         """The request is whole."""
         self._arriving = False
+        self._whole_one = True
         self._disarm()
         super().on_message_complete()
 

@@ -50,6 +50,7 @@ _INTERNAL_DETAIL = "The server failed in a way it should not; the request change
 TABLE: Final[dict[type[MillstreamError], _Row]] = {
     errors.InvalidRequestError: _Row(422, "invalid_request", "Invalid request"),
     errors.InvalidJsonError: _Row(400, "invalid_json", "Invalid JSON"),
+    errors.MalformedRequestError: _Row(400, "invalid_request", "Malformed request"),
     errors.NotFoundError: _Row(404, "not_found", "Not found"),
     errors.MethodNotAllowedError: _Row(405, "method_not_allowed", "Method not allowed"),
     errors.ConflictError: _Row(409, "conflict", "Conflict"),
