@@ -43,12 +43,19 @@ class Fits:
         self._threads = ThreadPoolExecutor(settings.fit_workers, thread_name_prefix="fit")
         self._pool: ProcessPool | None = None
         self._pool_lock = threading.Lock()
+        self._first: Future[None] | None = None
+        self._closed = False
         self._pending = {"thread": 0, "process": 0}
 
     def start(self) -> None:
         """Begin the children and have them warm up. Blocks for a second or more: call it in a thread."""
+        pool = self._children()
+        with self._pool_lock:
+            if self._closed:
+                return
+            self._first = pool.schedule(_nothing)
         with contextlib.suppress(CancelledError):
-            self._children().schedule(_nothing).result()
+            self._first.result()
 
     async def run(self, place: Place, fit: Fit, *arguments: Any) -> bytes:
         """The result of `fit(*arguments)`, computed in `place`. Cancelling the call ends a fit in a process.
@@ -77,6 +84,9 @@ class Fits:
         """End the children at once, whatever they do. Fits in threads run to their end."""
         self._threads.shutdown(wait=False, cancel_futures=True)
         with self._pool_lock:
+            self._closed = True
+            if self._first is not None:
+                self._first.cancel()  # who waits in `start` must not outlive the pool
             if self._pool is not None:
                 self._pool.stop()
                 self._pool.join(timeout=2)

@@ -35,8 +35,7 @@ class Service:
         self._warming: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        """Get ready to answer, then warm up behind."""
-        self.ready = True
+        """Get ready to answer, then warm up, both behind the first requests."""
         self._warming = asyncio.create_task(self._warm_up())
 
     async def close(self) -> None:
