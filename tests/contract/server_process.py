@@ -40,6 +40,8 @@ class ServerProcess:
         self.port = self._port()
         self._reader = threading.Thread(target=lambda: self.log.extend(self.process.stderr))
         self._reader.start()
+        while self.ask("GET", "/ready", headers={"authorization": "Bearer secret"}).status == 503:
+            pass  # each answer takes a while, and readiness comes without waiting for anything here
 
     def _port(self):
         for line in self.process.stderr:

@@ -7,17 +7,17 @@ JSON, envelope; existence, conflicts and rows are the handler's. Every failure l
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import hmac
 import logging
 import re
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from typing import Any, cast
 
 import msgspec
 from blacksheep import Application, Content, Request, Response
 from blacksheep.server.routing import Route, RouteMatch, Router
 
+from millstream._core import Body
 from millstream.errors import (
     InvalidRequestError,
     MethodNotAllowedError,
@@ -190,24 +190,21 @@ def _check_media_type(request: Request) -> None:
 
 async def _bind(service: Service, endpoint: Endpoint, request: Request, body: bytes) -> tuple[Call[Any], list[str]]:
     path = cast(dict[str, str], request.route_values or {})
-    parsed, refusals = None, _Refusals()
-    ask: Any = None
-    warnings: list[str] = []
+    parsed = None
     if endpoint.reads_body:
         kind = endpoint.rows.kind if endpoint.rows else None
         short = len(body) <= INLINE_BYTES
         parsed = requests.read(body, kind) if short else await service.in_thread(requests.read, body, kind)
-    with refusals():
+    try:
         _check_path(path)
-    with refusals():
-        if parsed is not None:
-            ask, warnings = requests.envelope(parsed, endpoint.request)
-        elif endpoint.request is not Nothing:
-            ask, warnings = requests.query({k: v[-1] for k, v in request.query.items()}, endpoint.request)
-    with refusals():
-        if parsed is not None and endpoint.rows is not None:
-            endpoint.rows.check(parsed)
-    refusals.raise_all()
+        _check_rows(endpoint, parsed)
+        ask, warnings = _ask(endpoint, request, parsed)
+    except InvalidRequestError:
+        raise _all_refusals(
+            lambda: _check_path(path),
+            lambda: _ask(endpoint, request, parsed),
+            lambda: _check_rows(endpoint, parsed),
+        ) from None
     return Call(service, ask, path, parsed, len(body)), warnings
 
 
@@ -216,24 +213,28 @@ def _check_path(path: dict[str, str]) -> None:
         check_filename(name) if field == "filename" else check_name(name, field)
 
 
-class _Refusals:
-    """Collects the refusals of several checks, so that one answer names all of them."""
+def _check_rows(endpoint: Endpoint, parsed: Body | None) -> None:
+    if parsed is not None and endpoint.rows is not None:
+        endpoint.rows.check(parsed)
 
-    def __init__(self) -> None:
-        self._errors: list[InvalidRequestError] = []
 
-    @contextlib.contextmanager
-    def __call__(self) -> Iterator[None]:
+def _ask(endpoint: Endpoint, request: Request, parsed: Body | None) -> tuple[Any, list[str]]:
+    if parsed is not None:
+        return requests.envelope(parsed, endpoint.request)
+    if endpoint.request is Nothing:
+        return None, []
+    return requests.query({name: values[-1] for name, values in request.query.items()}, endpoint.request)
+
+
+def _all_refusals(*checks: Callable[[], Any]) -> InvalidRequestError:
+    """One error for what all checks refuse, so that one answer names every value that is not allowed."""
+    errors: list[InvalidRequestError] = []
+    for check in checks:
         try:
-            yield
+            check()
         except InvalidRequestError as error:
-            self._errors.append(error)
-
-    def raise_all(self) -> None:
-        """Raise one error for all that were collected."""
-        if self._errors:
-            found = tuple(r for error in self._errors for r in error.refusals)
-            raise InvalidRequestError(str(self._errors[0]), refusals=found)
+            errors.append(error)
+    return InvalidRequestError(str(errors[0]), refusals=tuple(r for e in errors for r in e.refusals))
 
 
 async def _while_listening(work: Awaitable[Any], request: Request) -> Any:

@@ -11,6 +11,7 @@ from typing import Any
 from millstream.server.entries import Entries
 from millstream.server.fits import Fits
 from millstream.server.limits import Limits
+from millstream.server.model_store import ModelStore
 from millstream.server.named_buffer import NamedBuffer
 from millstream.settings import Settings
 
@@ -25,6 +26,7 @@ class Service:
         self.limits = Limits(settings)
         self.threads = ThreadPoolExecutor(max(4, os.cpu_count() or 1), thread_name_prefix="work")
         self.fits = Fits(settings)
+        self.models = ModelStore(settings.models_dir, settings.model_memory_bytes, _decode)
         self.buffers: Entries[NamedBuffer] = Entries(
             "Buffer", "Create it with POST /v1/ml/polars/buffers.", settings.max_buffers, self.threads
         )
@@ -51,11 +53,19 @@ class Service:
         return await asyncio.get_running_loop().run_in_executor(self.threads, work, *arguments)
 
     async def _warm_up(self) -> None:
+        await self.in_thread(self.models.open)
+        self.ready = True
         try:
             await self.in_thread(load_kernels)
             await self.in_thread(self.fits.start)
         except Exception:
             _log.exception("warming up failed; the first fits and scores will be slower")
+
+
+def _decode(data: bytes, filename: str) -> Any:
+    from millstream.detector import Detector
+
+    return Detector.from_bytes(data)
 
 
 def load_kernels() -> None:
