@@ -1,0 +1,73 @@
+"""'Streaming' of the contract."""
+
+import random
+
+from tests.contract.rows_anomaly import ANOMALY
+from tests.contract.rule import Rule
+
+STREAM = ANOMALY + "/stream"
+_chance = random.Random(11)
+CALM = [{"a": _chance.gauss(0, 1), "b": _chance.gauss(0, 1)} for _ in range(60)]
+RESULT = "object model status results model_version samples_collected samples_until_ready threshold"
+STATS = (
+    "object model_id backend status model_version samples_collected total_processed samples_since_retrain"
+    " min_samples retrain_interval window_size threshold is_ready"
+)
+
+
+def send(name, data, **fields):
+    return ("POST", STREAM, {"model": name, "data": data} | fields)
+
+
+def get(name):
+    return ("GET", f"{STREAM}/{name}")
+
+
+def started(name, rows=5, **fields):
+    return (send(name, CALM[:rows], min_samples=50, **fields),)
+
+
+STREAMING = [
+    Rule("the first call creates the detector", send("t1", CALM[0]), keys=RESULT, expect={"object": "streaming_result", "model": "t1", "status": "collecting", "results": [{"index": 0, "score": None, "is_anomaly": None, "is_alert": False, "raw_score": None, "samples_until_ready": 49}], "model_version": 0, "samples_collected": 1, "samples_until_ready": 49, "threshold": 0.5}),
+    Rule("the row that completes min_samples trains version 1 and has no score", send("t2", CALM[49]), setup=(send("t2", CALM[:49]),), expect={"status": "ready", "results": [{"score": None, "samples_until_ready": 0}], "model_version": 1, "samples_until_ready": 0}),
+    Rule("the next row is the first one scored", send("t3", CALM[50]), setup=(send("t3", CALM[:50]),), expect={"results": [{"index": 0, "score": float, "is_anomaly": bool, "is_alert": bool, "raw_score": float}]}),
+    Rule("a batch may straddle that point", send("t4", CALM[:52]), expect={"status": "ready", "results": [*({"score": None} for _ in range(50)), {"score": float}, {"score": float}]}),
+    Rule("min_samples beyond window_size is 422", send("t5", CALM[0], min_samples=100, window_size=50), 422, loc=["min_samples"]),
+    Rule("a refused first call creates nothing", get("t5"), 404),
+    Rule("min_samples is at least 10", send("t5", CALM[0], min_samples=9), 422, loc=["min_samples"]),
+    Rule("retrain_interval is at least 10", send("t5", CALM[0], retrain_interval=9), 422, loc=["retrain_interval"]),
+    Rule("window_size is at least 50", send("t5", CALM[0], window_size=49), 422, loc=["window_size"]),
+    Rule("threshold is at most 1", send("t5", CALM[0], threshold=1.5), 422, loc=["threshold"]),
+    Rule("an unknown backend of a stream is 422", send("t5", CALM[0], backend="magic"), 422, loc=["backend"], says=("ecod",)),
+    Rule("{} as the first row is 422", send("t5", {}), 422, loc=["data"]),
+    Rule("text in the first row is 422", send("t5", {"a": "x"}), 422, loc=["data", "a"]),
+    Rule("the name detectors is reserved", send("detectors", CALM[0]), 422, loc=["model"]),
+    Rule("rows of a stream are required", ("POST", STREAM, {"model": "t5"}), 422, loc=["data"]),
+    Rule("an empty batch is 200 without results", send("t6", []), setup=started("t6"), expect={"results": [], "samples_collected": 5}),
+    Rule("list rows follow mappings by position", send("t7", [[1.0, 2.0]]), setup=started("t7"), expect={"samples_collected": 6}),
+    Rule("list rows of another width are 422", send("t8", [[1.0]]), 422, setup=started("t8"), unchanged=STREAM + "/t8"),
+    Rule("a column that a row lacks is missing and marked", send("t9", {"a": 0.5}), setup=(send("t9", CALM[:50]),), expect={"results": [{"score": float, "imputed": ["b"]}]}),
+    Rule("an extra column is ignored with a warning", send("t10", {"a": 1, "b": 2, "c": 3}), setup=started("t10"), expect={"samples_collected": 6, "warnings": list}),
+    Rule("text in a later row is 422 and keeps nothing", send("t11", [CALM[0], {"a": 1, "b": "x"}]), 422, setup=started("t11"), loc=["data", 1, "b"], unchanged=STREAM + "/t11"),
+    Rule("threshold may change", send("t12", CALM[5], threshold=0.7), setup=started("t12"), expect={"threshold": 0.7}),
+    Rule("what is not sent keeps its value", send("t13", CALM[5]), setup=started("t13", threshold=0.7), expect={"threshold": 0.7}),
+    Rule("another backend is 409", send("t14", CALM[5], backend="isolation_forest"), 409, setup=started("t14"), says=("reset or delete it first",), unchanged=STREAM + "/t14"),
+    Rule("another window_size is 409", send("t15", CALM[5], window_size=500), 409, setup=started("t15"), unchanged=STREAM + "/t15"),
+    Rule("the same parameters are no conflict", send("t16", CALM[5], backend="ecod", window_size=1000, min_samples=50), setup=started("t16")),
+    Rule("conflicts come before rows", send("t17", {"a": "x"}, backend="isolation_forest"), 409, setup=started("t17")),
+]
+
+MANAGING = [
+    Rule("detectors are listed", ("GET", STREAM + "/detectors"), setup=started("u1"), keys="object data total", expect={"object": "list", "data": list, "total": int}),
+    Rule("a detector tells its state", get("u2"), setup=started("u2"), expect={"object": "streaming_detector", "model_id": "u2", "backend": "ecod", "status": "collecting", "model_version": 0, "samples_collected": 5, "total_processed": 5, "samples_since_retrain": 5, "min_samples": 50, "retrain_interval": 100, "window_size": 1000, "threshold": 0.5, "is_ready": False}),
+    Rule("an unknown detector is 404", get("u-none"), 404, says=("u-none",)),
+    Rule("reset starts anew", ("POST", STREAM + "/u3/reset"), setup=started("u3"), keys="object model status reset", expect={"object": "reset_result", "model": "u3", "status": "collecting", "reset": True}),
+    Rule("reset forgets the rows", get("u4"), setup=(*started("u4"), ("POST", STREAM + "/u4/reset")), expect={"samples_collected": 0, "model_version": 0}),
+    Rule("after a reset any parameter may change", send("u5", {"z": 1}, backend="isolation_forest", window_size=100), setup=(*started("u5"), ("POST", STREAM + "/u5/reset")), expect={"samples_collected": 1}),
+    Rule("reset of an unknown detector is 404", ("POST", STREAM + "/u-none/reset"), 404),
+    Rule("a detector is deleted", ("DELETE", STREAM + "/u6"), setup=started("u6"), keys="object model deleted", expect={"object": "delete_result", "model": "u6", "deleted": True}),
+    Rule("a deleted detector is gone", get("u7"), 404, setup=(*started("u7"), ("DELETE", STREAM + "/u7"))),
+    Rule("delete of an unknown detector is 404", ("DELETE", STREAM + "/u-none"), 404),
+]
+
+RULES = [*STREAMING, *MANAGING]

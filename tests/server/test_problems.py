@@ -1,0 +1,43 @@
+"""Every error class has a row in the table, and nothing of an unknown error leaves."""
+
+import inspect
+import json
+
+import pytest
+
+from millstream import errors
+from millstream.errors import InvalidRequestError, MillstreamError, OverloadedError, Refusal
+from millstream.server.problems import TABLE, answer
+
+CLASSES = [c for _, c in inspect.getmembers(errors, inspect.isclass) if issubclass(c, MillstreamError)]
+
+
+@pytest.mark.parametrize("kind", [c for c in CLASSES if c is not MillstreamError])
+def test_each_error_class_has_a_row(kind):
+    assert any(ancestor in TABLE for ancestor in kind.__mro__)
+
+
+def test_the_body_says_the_same_sentence_twice_and_where():
+    error = InvalidRequestError("No.", refusals=(Refusal(("data", 3, "cpu"), "No."),))
+    problem = answer(error.under("body"))
+    assert problem.status == 422
+    assert json.loads(problem.body) == {
+        "type": "about:blank",
+        "title": "Invalid request",
+        "status": 422,
+        "detail": "No.",
+        "error": {"code": "invalid_request", "message": "No."},
+        "errors": [{"loc": ["body", "data", 3, "cpu"], "message": "No."}],
+    }
+
+
+def test_an_unknown_error_says_nothing_of_itself():
+    problem = answer(RuntimeError("secret"))
+    assert problem.status == 500
+    assert b"secret" not in problem.body
+
+
+def test_a_full_server_says_when_to_come_again():
+    problem = answer(OverloadedError("Full.", 7, status=429))
+    assert problem.status == 429
+    assert (b"retry-after", b"7") in problem.headers
