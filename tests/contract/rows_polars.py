@@ -454,7 +454,7 @@ READ = [
         append("r13", {"a": "x"}),
         422,
         setup=(*filled("r13"), ("POST", POLARS + "/buffers/r13/clear")),
-        loc=["data", "a"],
+        loc=["data", 0, "a"],
     ),
     Rule("clear of an unknown buffer is 404", ("POST", POLARS + "/buffers/r-none/clear"), 404),
     Rule(

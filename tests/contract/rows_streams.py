@@ -40,7 +40,7 @@ STREAMING = [
     Rule("threshold is at most 1", send("t5", CALM[0], threshold=1.5), 422, loc=["threshold"]),
     Rule("an unknown backend of a stream is 422", send("t5", CALM[0], backend="magic"), 422, loc=["backend"], says=("ecod",)),
     Rule("{} as the first row is 422", send("t5", {}), 422, loc=["data"]),
-    Rule("text in the first row is 422", send("t5", {"a": "x"}), 422, loc=["data", "a"]),
+    Rule("text in the first row is 422", send("t5", {"a": "x"}), 422, loc=["data", 0, "a"]),
     Rule("the name detectors is reserved", send("detectors", CALM[0]), 422, loc=["model"]),
     Rule("rows of a stream are required", ("POST", STREAM, {"model": "t5"}), 422, loc=["data"]),
     Rule("an empty batch is 200 without results", send("t6", []), setup=started("t6"), expect={"results": [], "samples_collected": 5}),

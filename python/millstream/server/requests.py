@@ -23,10 +23,13 @@ RowKind = Literal["typed", "numeric", "text"]
 
 
 def read(body: bytes, rows: RowKind | None) -> Body:
-    """The body, its JSON checked. With `rows`, the rows under `data` stay in Rust."""
+    """The body, its JSON checked. With `rows`, the rows under `data` stay in Rust; lists hold numbers only."""
     if not body.strip():
         raise InvalidJsonError("The body is empty; expected a JSON object; send one.")
-    return read_body(body, "data", rows) if rows else read_body(body, None)
+    if rows is None:
+        return read_body(body, None)
+    read = read_body(body, "data", rows)
+    return read if rows != "text" or read.form != "lists" else read_body(body, "data", "numeric")
 
 
 def envelope(body: Body, struct: type[S]) -> tuple[S, list[str]]:
