@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import pytest
-
 from millstream.errors import InvalidRequestError
 from millstream.settings import Settings, from_environment, is_loopback
 

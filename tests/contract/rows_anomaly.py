@@ -10,11 +10,21 @@ _chance = random.Random(7)
 PLANE = [[_chance.gauss(0, 1), _chance.gauss(5, 2)] for _ in range(60)]
 NAMED = [{"x": x, "y": y} for x, y in PLANE]
 LOGS = [
-    {"ms": 100 + n, "bytes": 1000 + 10 * n, "method": ("GET", "POST")[n % 2], "ok": n % 3 > 0, "agent": f"agent {n % 4}"}
+    {
+        "ms": 100 + n,
+        "bytes": 1000 + 10 * n,
+        "method": ("GET", "POST")[n % 2],
+        "ok": n % 3 > 0,
+        "agent": f"agent {n % 4}",
+    }
     for n in range(40)
 ]
 LOG_SCHEMA = {"ms": "numeric", "bytes": "numeric", "method": "label", "ok": "binary", "agent": "hash"}
-FITTED = "object model base_name versioned_name overwrite backend samples_fitted training_time_ms model_params encoder saved_path status"
+FITTED = (
+    "object model base_name versioned_name overwrite backend samples_fitted training_time_ms"
+    " model_params encoder saved_path status"
+)
+LOADED = "object model resolved backend normalization filename is_fitted threshold encoder_loaded encoder_schema status"
 MODELS = ANOMALY + "/models"
 
 
@@ -48,66 +58,272 @@ QUICK_START = [
 ]
 
 FIT = [
-    Rule("the backends are listed", ("GET", ANOMALY + "/backends"), keys="object data total categories", expect={"object": "list", "total": int, "categories": list}),
-    Rule("a model is fitted on lists", fit("b1"), keys=FITTED, expect={"object": "fit_result", "model": "b1", "base_name": "b1", "versioned_name": str, "overwrite": False, "backend": "ecod", "samples_fitted": 60, "training_time_ms": float, "model_params": {"backend": "ecod", "contamination": 0.1, "threshold": float, "input_dim": 2}, "encoder": None, "saved_path": str, "status": "fitted"}),
-    Rule("... on mappings, with an inferred schema", fit("b2", LOGS), expect={"encoder": {"schema": {"ms": "numeric", "bytes": "numeric", "method": "label", "ok": "binary", "agent": "label"}, "features": ["ms", "bytes", "method", "ok", "agent"]}}),
+    Rule(
+        "the backends are listed",
+        ("GET", ANOMALY + "/backends"),
+        keys="object data total categories",
+        expect={"object": "list", "total": int, "categories": list},
+    ),
+    Rule(
+        "a model is fitted on lists",
+        fit("b1"),
+        keys=FITTED,
+        expect={
+            "object": "fit_result",
+            "model": "b1",
+            "base_name": "b1",
+            "versioned_name": str,
+            "overwrite": False,
+            "backend": "ecod",
+            "samples_fitted": 60,
+            "training_time_ms": float,
+            "model_params": {"backend": "ecod", "contamination": 0.1, "threshold": float, "input_dim": 2},
+            "encoder": None,
+            "saved_path": str,
+            "status": "fitted",
+        },
+    ),
+    Rule(
+        "... on mappings, with an inferred schema",
+        fit("b2", LOGS),
+        expect={
+            "encoder": {
+                "schema": {"ms": "numeric", "bytes": "numeric", "method": "label", "ok": "binary", "agent": "label"},
+                "features": ["ms", "bytes", "method", "ok", "agent"],
+            }
+        },
+    ),
     Rule("... or with the schema sent", fit("b3", LOGS, schema=LOG_SCHEMA), expect={"encoder": {"schema": LOG_SCHEMA}}),
-    Rule("overwrite replaces the unversioned model", fit("b4", overwrite=True), setup=(fit("b4", overwrite=True),), expect={"versioned_name": "b4", "overwrite": True}),
-    Rule("the model is called default unless sent", ("POST", ANOMALY + "/fit", {"backend": "ecod", "data": PLANE}), expect={"model": "default"}),
+    Rule(
+        "overwrite replaces the unversioned model",
+        fit("b4", overwrite=True),
+        setup=(fit("b4", overwrite=True),),
+        expect={"versioned_name": "b4", "overwrite": True},
+    ),
+    Rule(
+        "the model is called default unless sent",
+        ("POST", ANOMALY + "/fit", {"backend": "ecod", "data": PLANE}),
+        expect={"model": "default"},
+    ),
     Rule("data is required", ("POST", ANOMALY + "/fit", {"model": "b5"}), 422, loc=["data"], unchanged=MODELS),
     Rule("no rows are too few", fit("b5", []), 422, unchanged=MODELS),
     Rule("one row is too few", fit("b5", [[1.0, 2.0]]), 422, unchanged=MODELS),
     Rule("ragged rows are refused", fit("b5", [[1, 2], [1], [3, 4]]), 422, unchanged=MODELS, loc=["data", 1]),
-    Rule("text in list rows is refused", fit("b5", [[1, 2], [1, "x"], [3, 4]]), 422, unchanged=MODELS, loc=["data", 1, "column_1"]),
-    Rule("a missing value is refused with its place", fit("b5", [*PLANE[:5], [1, None]]), 422, unchanged=MODELS, loc=["data", 5, "column_1"]),
-    Rule("... unless the median stands in", fit("b6", [*PLANE[:20], [1, None]], missing="median"), expect={"samples_fitted": 21}),
+    Rule(
+        "text in list rows is refused",
+        fit("b5", [[1, 2], [1, "x"], [3, 4]]),
+        422,
+        unchanged=MODELS,
+        loc=["data", 1, "column_1"],
+    ),
+    Rule(
+        "a missing value is refused with its place",
+        fit("b5", [*PLANE[:5], [1, None]]),
+        422,
+        unchanged=MODELS,
+        loc=["data", 5, "column_1"],
+    ),
+    Rule(
+        "... unless the median stands in",
+        fit("b6", [*PLANE[:20], [1, None]], missing="median"),
+        expect={"samples_fitted": 21},
+    ),
     Rule("contamination is above 0", fit("b7", contamination=0), 422, loc=["contamination"], unchanged=MODELS),
     Rule("contamination is at most 0.5", fit("b7", contamination=0.6), 422, loc=["contamination"]),
     Rule("contamination may be 0.5", fit("b8", contamination=0.5)),
     Rule("an unknown normalization is 422", fit("b7", normalization="minmax"), 422, loc=["normalization"]),
-    Rule("an unknown backend is 422 and the known are listed", fit("b7", backend="magic"), 422, loc=["backend"], says=("isolation_forest", "ecod")),
-    Rule("an unknown parameter is 422 and the valid are listed", fit("b7", backend="isolation_forest", params={"trees": 3}), 422, says=("n_estimators",)),
-    Rule("an unknown encoding is 422 and the known are listed", fit("b7", NAMED, schema={"x": "magic", "y": "numeric"}), 422, says=("numeric", "hash", "label", "onehot", "binary", "frequency")),
-    Rule("text in a numeric column is 422", fit("b7", [*NAMED, {"x": "a", "y": 1}], schema={"x": "numeric", "y": "numeric"}), 422, loc=["data", 60, "x"]),
+    Rule(
+        "an unknown backend is 422 and the known are listed",
+        fit("b7", backend="magic"),
+        422,
+        loc=["backend"],
+        says=("isolation_forest", "ecod"),
+    ),
+    Rule(
+        "an unknown parameter is 422 and the valid are listed",
+        fit("b7", backend="isolation_forest", params={"trees": 3}),
+        422,
+        says=("n_estimators",),
+    ),
+    Rule(
+        "an unknown encoding is 422 and the known are listed",
+        fit("b7", NAMED, schema={"x": "magic", "y": "numeric"}),
+        422,
+        says=("numeric", "hash", "label", "onehot", "binary", "frequency"),
+    ),
+    Rule(
+        "text in a numeric column is 422",
+        fit("b7", [*NAMED, {"x": "a", "y": 1}], schema={"x": "numeric", "y": "numeric"}),
+        422,
+        loc=["data", 60, "x"],
+    ),
     Rule("epochs have a limit", fit("b7", epochs=10_001), 422, loc=["epochs"]),
     Rule("a model is not named ...-latest", fit("b7-latest"), 422, loc=["model"]),
     Rule("a model's name is a name", fit("../b7"), 422, loc=["model"]),
     Rule("a refused fit leaves the earlier model", score("b9"), setup=(fit("b9"),), expect={"total_count": 2}),
     Rule("constant columns have a defined result", fit("b10", [[1.0, n] for n in range(20)])),
-    Rule("fields outside the schema are ignored", fit("b11", [r | {"z": n} for n, r in enumerate(NAMED)], schema={"x": "numeric", "y": "numeric"}), expect={"encoder": {"features": ["x", "y"]}}),
+    Rule(
+        "fields outside the schema are ignored",
+        fit("b11", [r | {"z": n} for n, r in enumerate(NAMED)], schema={"x": "numeric", "y": "numeric"}),
+        expect={"encoder": {"features": ["x", "y"]}},
+    ),
 ]
 
 SCORE = [
-    Rule("rows are scored", score("s1"), setup=(fit("s1"),), keys="object model resolved backend data total_count summary", expect={"object": "list", "model": "s1", "backend": "ecod", "data": [{"index": n, "score": float, "is_anomaly": bool, "raw_score": float} for n in range(2)], "total_count": 2, "summary": {"total_points": 2, "anomaly_count": int, "anomaly_rate": float, "threshold": float}}),
-    Rule("an unknown model is 404", score("s-none"), 404, says=("Model 's-none' not found. Fit it with POST /v1/ml/anomaly/fit.",)),
+    Rule(
+        "rows are scored",
+        score("s1"),
+        setup=(fit("s1"),),
+        keys="object model resolved backend data total_count summary",
+        expect={
+            "object": "list",
+            "model": "s1",
+            "backend": "ecod",
+            "data": [{"index": n, "score": float, "is_anomaly": bool, "raw_score": float} for n in range(2)],
+            "total_count": 2,
+            "summary": {"total_points": 2, "anomaly_count": int, "anomaly_rate": float, "threshold": float},
+        },
+    ),
+    Rule(
+        "an unknown model is 404",
+        score("s-none"),
+        404,
+        says=("Model 's-none' not found. Fit it with POST /v1/ml/anomaly/fit.",),
+    ),
     Rule("... to detect too", detect("s-none", [[1]]), 404),
-    Rule("a backend never fitted under the name is 404", score("s2", backend="isolation_forest"), 404, setup=(fit("s2"),)),
-    Rule("the backend chooses the model", score("s3", backend="ecod"), setup=(fit("s3"), fit("s3", backend="isolation_forest")), expect={"backend": "ecod"}),
-    Rule("without one it is the newest", score("s3b"), setup=(fit("s3b"), fit("s3b", backend="isolation_forest")), expect={"backend": "isolation_forest"}),
+    Rule(
+        "a backend never fitted under the name is 404", score("s2", backend="isolation_forest"), 404, setup=(fit("s2"),)
+    ),
+    Rule(
+        "the backend chooses the model",
+        score("s3", backend="ecod"),
+        setup=(fit("s3"), fit("s3", backend="isolation_forest")),
+        expect={"backend": "ecod"},
+    ),
+    Rule(
+        "without one it is the newest",
+        score("s3b"),
+        setup=(fit("s3b"), fit("s3b", backend="isolation_forest")),
+        expect={"backend": "isolation_forest"},
+    ),
     Rule("-latest is the newest", score("s4-latest"), setup=(fit("s4"),), expect={"model": "s4-latest"}),
-    Rule("a threshold of 0 stays 0", score("s5", threshold=0), setup=(fit("s5"),), expect={"summary": {"threshold": 0.0, "anomaly_count": 2}}),
-    Rule("a threshold applies as sent", score("s6", threshold=0.99999), setup=(fit("s6"),), expect={"summary": {"threshold": 0.99999, "anomaly_count": 0}}),
-    Rule("raw scores are raw", score("s7", normalization="raw", threshold=-1e9), setup=(fit("s7"),), expect={"summary": {"anomaly_count": 2}}),
-    Rule("a missing value is imputed and marked", score("s8", [[None, 5.0], [1.0, 5.0]]), setup=(fit("s8"),), expect={"data": [{"imputed": ["0"]}, {"index": 1}]}),
-    Rule("... by name in mappings", score("s9", [{"x": 1.0}]), setup=(fit("s9", NAMED),), expect={"data": [{"imputed": ["y"]}]}),
+    Rule(
+        "a threshold of 0 stays 0",
+        score("s5", threshold=0),
+        setup=(fit("s5"),),
+        expect={"summary": {"threshold": 0.0, "anomaly_count": 2}},
+    ),
+    Rule(
+        "a threshold applies as sent",
+        score("s6", threshold=0.99999),
+        setup=(fit("s6"),),
+        expect={"summary": {"threshold": 0.99999, "anomaly_count": 0}},
+    ),
+    Rule(
+        "raw scores are raw",
+        score("s7", normalization="raw", threshold=-1e9),
+        setup=(fit("s7"),),
+        expect={"summary": {"anomaly_count": 2}},
+    ),
+    Rule(
+        "a missing value is imputed and marked",
+        score("s8", [[None, 5.0], [1.0, 5.0]]),
+        setup=(fit("s8"),),
+        expect={"data": [{"imputed": ["0"]}, {"index": 1}]},
+    ),
+    Rule(
+        "... by name in mappings",
+        score("s9", [{"x": 1.0}]),
+        setup=(fit("s9", NAMED),),
+        expect={"data": [{"imputed": ["y"]}]},
+    ),
     Rule("another width is 422", score("s10", [[1.0]]), 422, setup=(fit("s10"),)),
-    Rule("text in scored list rows is 422", score("s11", [[1.0, "x"]]), 422, setup=(fit("s11"),), loc=["data", 0, "column_1"]),
+    Rule(
+        "text in scored list rows is 422",
+        score("s11", [[1.0, "x"]]),
+        422,
+        setup=(fit("s11"),),
+        loc=["data", 0, "column_1"],
+    ),
     Rule("no rows are no scores", score("s12", []), setup=(fit("s12"),), expect={"total_count": 0, "data": []}),
     Rule("an unknown model comes before bad rows", score("s-none", [["x"], [1]]), 404),
-    Rule("a huge value has a finite score", score("s13", [[1e308, -1e308]], normalization="raw"), setup=(fit("s13"),), expect={"data": [{"raw_score": float}]}),
-    Rule("logs are scored without the schema", detect("s14", [LOGS[0], {"ms": 9000, "bytes": 5e5, "method": "DELETE", "agent": "x"}]), setup=(fit("s14", LOGS, schema=LOG_SCHEMA),), expect={"total_count": int}),
+    Rule(
+        "a huge value has a finite score",
+        score("s13", [[1e308, -1e308]], normalization="raw"),
+        setup=(fit("s13"),),
+        expect={"data": [{"raw_score": float}]},
+    ),
+    Rule(
+        "logs are scored without the schema",
+        detect("s14", [LOGS[0], {"ms": 9000, "bytes": 5e5, "method": "DELETE", "agent": "x"}]),
+        setup=(fit("s14", LOGS, schema=LOG_SCHEMA),),
+        expect={"total_count": int},
+    ),
 ]
 
 STORE = [
-    Rule("a model is saved", ("POST", ANOMALY + "/save", {"model": "m1"}), setup=(fit("m1"),), keys="object model backend filename path encoder_path status", expect={"object": "save_result", "model": "m1", "backend": "ecod", "filename": "m1_ecod.safetensors", "path": str, "encoder_path": None, "status": "saved"}),
-    Rule("its encoder is copied beside it", ("POST", ANOMALY + "/save", {"model": "m2"}), setup=(fit("m2", NAMED),), expect={"encoder_path": str}),
+    Rule(
+        "a model is saved",
+        ("POST", ANOMALY + "/save", {"model": "m1"}),
+        setup=(fit("m1"),),
+        keys="object model backend filename path encoder_path status",
+        expect={
+            "object": "save_result",
+            "model": "m1",
+            "backend": "ecod",
+            "filename": "m1_ecod.safetensors",
+            "path": str,
+            "encoder_path": None,
+            "status": "saved",
+        },
+    ),
+    Rule(
+        "its encoder is copied beside it",
+        ("POST", ANOMALY + "/save", {"model": "m2"}),
+        setup=(fit("m2", NAMED),),
+        expect={"encoder_path": str},
+    ),
     Rule("saving an unknown model is 404", ("POST", ANOMALY + "/save", {"model": "m-none"}), 404),
     Rule("the model to save is required", ("POST", ANOMALY + "/save", {}), 422, loc=["model"]),
-    Rule("a model is loaded", ("POST", ANOMALY + "/load", {"model": "m3"}), setup=(fit("m3", NAMED, normalization="zscore"),), keys="object model resolved backend normalization filename is_fitted threshold encoder_loaded encoder_schema status", expect={"object": "load_result", "model": "m3", "backend": "ecod", "normalization": "zscore", "filename": str, "is_fitted": True, "threshold": float, "encoder_loaded": True, "encoder_schema": {"x": "numeric", "y": "numeric"}, "status": "loaded"}),
+    Rule(
+        "a model is loaded",
+        ("POST", ANOMALY + "/load", {"model": "m3"}),
+        setup=(fit("m3", NAMED, normalization="zscore"),),
+        keys=LOADED,
+        expect={
+            "object": "load_result",
+            "model": "m3",
+            "backend": "ecod",
+            "normalization": "zscore",
+            "filename": str,
+            "is_fitted": True,
+            "threshold": float,
+            "encoder_loaded": True,
+            "encoder_schema": {"x": "numeric", "y": "numeric"},
+            "status": "loaded",
+        },
+    ),
     Rule("loading an unknown model is 404", ("POST", ANOMALY + "/load", {"model": "m-none"}), 404),
-    Rule("models are listed", ("GET", MODELS), setup=(fit("m4", description="the fourth", overwrite=True),), keys="object data models_dir total", expect={"object": "list", "data": list, "models_dir": str, "total": int}),
-    Rule("a model is deleted", ("DELETE", MODELS + "/m5_ecod.safetensors"), setup=(fit("m5", overwrite=True),), keys="object filename deleted", expect={"object": "delete_result", "filename": "m5_ecod.safetensors", "deleted": True}),
-    Rule("its name stops resolving", score("m6"), 404, setup=(fit("m6", overwrite=True), ("DELETE", MODELS + "/m6_ecod.safetensors"))),
+    Rule(
+        "models are listed",
+        ("GET", MODELS),
+        setup=(fit("m4", description="the fourth", overwrite=True),),
+        keys="object data models_dir total",
+        expect={"object": "list", "data": list, "models_dir": str, "total": int},
+    ),
+    Rule(
+        "a model is deleted",
+        ("DELETE", MODELS + "/m5_ecod.safetensors"),
+        setup=(fit("m5", overwrite=True),),
+        keys="object filename deleted",
+        expect={"object": "delete_result", "filename": "m5_ecod.safetensors", "deleted": True},
+    ),
+    Rule(
+        "its name stops resolving",
+        score("m6"),
+        404,
+        setup=(fit("m6", overwrite=True), ("DELETE", MODELS + "/m6_ecod.safetensors")),
+    ),
     Rule("deleting an unknown model is 404", ("DELETE", MODELS + "/m-none_ecod.safetensors"), 404),
     Rule("a file name is a name", ("DELETE", MODELS + "/..%2Fx.safetensors"), 422, loc=["filename"]),
 ]

@@ -5,7 +5,6 @@ import json
 import os
 
 import pytest
-
 from millstream.errors import ConflictError, InvalidRequestError, ModelFileError, NotFoundError, StorageFullError
 from millstream.server import model_store
 from millstream.server.model_store import ModelStore

@@ -4,7 +4,6 @@ import inspect
 import json
 
 import pytest
-
 from millstream import errors
 from millstream.errors import InvalidRequestError, MillstreamError, OverloadedError, Refusal
 from millstream.server.problems import TABLE, answer

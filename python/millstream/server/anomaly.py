@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
-from dataclasses import asdict
+from collections.abc import Iterator, Sequence
 from typing import Annotated, Any, Literal
 
+import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType, field
 
-from millstream.detector import Detector, FitSettings, fit_to_bytes
-from millstream.errors import InvalidRequestError
+from millstream.backend.registry import backend_class, backends
+from millstream.detector import Detection, Detector, FitSettings, fit_to_bytes, prepare
+from millstream.errors import Refusal
 from millstream.server.endpoint import Answer, Call, Nothing
 from millstream.server.limits import NAME, raise_all
-from millstream.server.model_store import LATEST, Stored
+from millstream.server.model_store import LATEST, Stored, encoder_text
+from millstream.server.service import Service
 
 Normalization = Literal["standardization", "zscore", "raw"]
 # A version's name is up to 16 characters longer than the model's.
@@ -197,6 +199,39 @@ class ModelList(Answer, kw_only=True):
     total: int
 
 
+class ParameterEntry(Struct):
+    """One hyperparameter."""
+
+    type: str
+    default: Any
+    description: str
+
+
+class BackendEntry(Struct, kw_only=True):
+    """What a backend tells about itself."""
+
+    backend: str
+    name: str
+    description: str
+    category: str
+    speed: str
+    memory: str
+    parameters: list[str]
+    parameter_info: dict[str, ParameterEntry]
+    best_for: str
+    is_legacy: bool
+    available: bool
+
+
+class Backends(Answer, kw_only=True):
+    """All backends."""
+
+    object: Literal["list"] = "list"
+    data: list[BackendEntry]
+    total: int
+    categories: list[str]
+
+
 class ModelDeleted(Answer, kw_only=True):
     """The model is gone."""
 
@@ -209,9 +244,11 @@ async def fit(call: Call[Fit]) -> FitResult:
     """Fit a model and store it."""
     ask, service = call.ask, call.service
     settings = _settings(call)
-    rows = await call.rows()
+    table = await call.rows()
+    raise_all(service.limits.columns("data", len(table.columns)))
     started = time.perf_counter()
-    data = await service.fits.run(BACKENDS[ask.backend].fit_in, fit_to_bytes, settings, rows)
+    rows = await service.in_thread(prepare, settings, table)
+    data = await service.fits.run(backend_class(ask.backend).fit_in, fit_to_bytes, settings, rows)
     milliseconds = 1000 * (time.perf_counter() - started)
     stored, detector = await service.in_thread(_store, service, ask, data)
     return FitResult(
@@ -220,9 +257,9 @@ async def fit(call: Call[Fit]) -> FitResult:
         versioned_name=stored.labels.name,
         overwrite=ask.overwrite,
         backend=ask.backend,
-        samples_fitted=len(rows),
+        samples_fitted=len(table),
         training_time_ms=milliseconds,
-        model_params=_params(detector, ask),
+        model_params=_params(detector),
         encoder=_encoder(detector),
         saved_path=str(stored.path),
     )
@@ -305,8 +342,111 @@ async def list_models(call: Call[Nothing]) -> ModelList:
     return ModelList(data=data, models_dir=str(models.folder), total=len(data))
 
 
+async def list_backends(call: Call[Nothing]) -> Backends:
+    """All backends, from their classes."""
+    data = [msgspec.convert(info, BackendEntry, from_attributes=True) for info in backends()]
+    return Backends(data=data, total=len(data), categories=list(dict.fromkeys(entry.category for entry in data)))
+
+
 async def delete(call: Call[Nothing]) -> ModelDeleted:
     """Delete a stored model."""
     filename = call.path["filename"]
     await call.service.in_thread(call.service.models.delete, filename)
     return ModelDeleted(filename=filename)
+
+
+def _settings(call: Call[Fit]) -> FitSettings:
+    """What the detector is fitted with, checked before any row is read."""
+    ask = call.ask
+    raise_all([*call.service.limits.epochs(ask.epochs), *_bad_name(ask.model)])
+    return FitSettings(
+        backend=ask.backend,
+        contamination=ask.contamination,
+        normalization=ask.normalization,
+        schema=ask.schema_,
+        params=ask.params,
+        missing=ask.missing,
+        epochs=ask.epochs,
+        batch_size=ask.batch_size,
+    ).check()
+
+
+def _bad_name(model: str) -> Iterator[Refusal]:
+    if model.endswith(LATEST):
+        message = f"'model' is '{model}'; allowed are names that do not end in '{LATEST}'; choose another."
+        yield Refusal(("model",), message)
+
+
+def _store(service: Service, ask: Fit, data: bytes) -> tuple[Stored, Detector]:
+    detector = Detector.from_bytes(data)
+    encoder = _encoder(detector)
+    text = encoder_text(msgspec.to_builtins(encoder)) if encoder is not None else None
+    labels = {"backend": ask.backend, "description": ask.description}
+    return service.models.save(ask.model, labels, data, text, ask.overwrite, detector), detector
+
+
+async def _find(call: Call[Any], ask: Score | Load) -> tuple[Stored, Detector]:
+    """The stored model asked for and its detector; without leaving the event loop when both are in memory."""
+    models, in_thread = call.service.models, call.service.in_thread
+    if models.is_current:
+        stored = models.find(ask.model, ask.backend)
+    else:
+        stored = await in_thread(models.find, ask.model, ask.backend)
+    return stored, models.cached(stored) or await in_thread(models.load, stored)
+
+
+async def _detect(call: Call[Score]) -> tuple[Stored, Detection]:
+    ask = call.ask
+    stored, detector = await _find(call, ask)
+    rows = await call.rows()
+
+    def work() -> Detection:
+        return detector.detect(rows, threshold=ask.threshold, normalization=ask.normalization)
+
+    return stored, work() if len(rows) <= _INLINE_ROWS else await call.service.in_thread(work)
+
+
+_INLINE_ROWS = 100  # half a millisecond with the slowest of the backends that score from trees
+
+
+def _mark_imputed(data: Sequence[Scored | Detected], found: Detection) -> None:
+    if found.imputed is None:
+        return
+    for item in data:
+        missing = found.imputed[item.index].nonzero()[0]
+        if len(missing):
+            item.imputed = [found.columns[at] if found.named else str(at) for at in missing]
+
+
+def _params(detector: Detector) -> dict[str, Any]:
+    settings = detector.settings
+    return {
+        "backend": settings.backend,
+        "contamination": settings.contamination,
+        "threshold": detector.threshold(),
+        "input_dim": len(detector.columns),
+        "normalization": settings.normalization,
+        "seed": settings.seed,
+        **detector.params,
+    }
+
+
+def _encoder(detector: Detector) -> Encoder | None:
+    encoder = detector.encoder
+    return Encoder(dict(encoder.schema), list(encoder.features)) if encoder is not None else None
+
+
+def _model_file(stored: Stored) -> ModelFile:
+    labels = stored.labels
+    return ModelFile(
+        filename=stored.filename,
+        name=labels.name,
+        base_name=labels.base_name,
+        backend=labels.backend,
+        size_bytes=stored.size_bytes,
+        modified=stored.modified,
+        created=stored.created,
+        is_versioned=labels.name != labels.base_name,
+        path=str(stored.path),
+        description=labels.description,
+    )

@@ -344,7 +344,10 @@ def _repeated(columns: list[str]) -> Iterator[Refusal]:
 async def _append(call: Call[AppendRows] | Call[Nothing], entry: Entry[NamedBuffer]) -> Appended:
     started = time.perf_counter()
     event = Append(await call.rows())
-    done: Appended = await call.service.buffers.send(entry.name, event, inline=call.short)
+    try:
+        done: Appended = await call.service.buffers.send(entry.name, event, inline=call.short)
+    except InvalidRequestError as error:
+        raise error.under("data") from None  # the buffer names row and column, the request has them under 'data'
     entry.value.append_seconds += time.perf_counter() - started
     return done
 

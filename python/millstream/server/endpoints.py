@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from millstream.server import buffers, health, openapi
+from millstream.server import anomaly, buffers, health, openapi
 from millstream.server.endpoint import MAPPINGS, Endpoint, Nothing, Rows
 
 POLARS = "/v1/ml/polars"
 BUFFERS = "/v1/ml/buffers"
+ANOMALY = "/v1/ml/anomaly"
 _APPENDED = Rows("typed", MAPPINGS)
+_ROWS = Rows("text", ("mappings", "lists", "empty"))
 
 ENDPOINTS: tuple[Endpoint, ...] = (
     Endpoint("GET", "/health", Nothing, health.Live, health.health, open=True),
@@ -40,4 +42,21 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     Endpoint("GET", BUFFERS + "/{name}/features", Nothing, buffers.NewestFeatures, buffers.newest_features),
     Endpoint("GET", BUFFERS + "/{name}/data", buffers.ReadNamed, buffers.NamedData, buffers.data_named),
     Endpoint("DELETE", BUFFERS + "/{name}", Nothing, buffers.NamedDeleted, buffers.delete_named),
+    Endpoint(
+        "POST",
+        ANOMALY + "/fit",
+        anomaly.Fit,
+        anomaly.FitResult,
+        anomaly.fit,
+        _ROWS,
+        reads_body=True,
+        ends_with_client=True,
+    ),
+    Endpoint("POST", ANOMALY + "/score", anomaly.Score, anomaly.ScoreResult, anomaly.score, _ROWS, reads_body=True),
+    Endpoint("POST", ANOMALY + "/detect", anomaly.Score, anomaly.DetectResult, anomaly.detect, _ROWS, reads_body=True),
+    Endpoint("POST", ANOMALY + "/save", anomaly.Save, anomaly.SaveResult, anomaly.save, reads_body=True),
+    Endpoint("POST", ANOMALY + "/load", anomaly.Load, anomaly.LoadResult, anomaly.load, reads_body=True),
+    Endpoint("GET", ANOMALY + "/models", Nothing, anomaly.ModelList, anomaly.list_models),
+    Endpoint("DELETE", ANOMALY + "/models/{filename}", Nothing, anomaly.ModelDeleted, anomaly.delete),
+    Endpoint("GET", ANOMALY + "/backends", Nothing, anomaly.Backends, anomaly.list_backends),
 )

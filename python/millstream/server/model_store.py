@@ -306,7 +306,7 @@ class ModelStore:
 def read_regular(path: Path) -> bytes:
     """The bytes of a regular file; a link, pipe or folder is never opened."""
     with _opened(path) as file:
-        return file.read()
+        return bytes(file.read())
 
 
 def write_synced(path: Path, data: bytes) -> None:

@@ -65,8 +65,9 @@ class Service:
 def _decode(data: bytes, filename: str) -> Any:
     from millstream.detector import Detector
 
-    return Detector.from_bytes(data)
+    return Detector.from_bytes(data, filename)
 
 
 def load_kernels() -> None:
     """Load, or compile once, the kernels that score, so that no request waits for them."""
+    from millstream.backend import ecod_kernels, isolation_forest_kernels  # noqa: F401

@@ -1,0 +1,122 @@
+"""What every backend is: an algorithm whose fitted state is arrays, and its description.
+
+`fit` writes, `score` only reads and is safe from many threads; a higher score is more anomalous. Rows arrive scaled and
+without missing values. A row's score never depends on the other rows of its call.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from millstream.errors import InvalidRequestError
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One hyperparameter: its type in words, default, meaning and range."""
+
+    type: Literal["int", "float", "bool"]
+    default: Any
+    description: str
+    at_least: float | None = None
+    at_most: float | None = None
+
+
+@dataclass(frozen=True)
+class BackendInfo:
+    """What a backend tells about itself."""
+
+    backend: str
+    name: str
+    description: str
+    category: str
+    speed: str
+    memory: str
+    best_for: str
+    parameter_info: Mapping[str, Parameter] = field(default_factory=dict)
+    is_legacy: bool = False
+    available: bool = True
+
+    @property
+    def parameters(self) -> tuple[str, ...]:
+        """Names of the hyperparameters."""
+        return tuple(self.parameter_info)
+
+
+@dataclass(frozen=True)
+class FitContext:
+    """What a fit is told besides its rows and its own parameters."""
+
+    contamination: float = 0.1
+    seed: int = 0
+    epochs: int = 100
+    batch_size: int = 32
+
+
+class Backend(ABC):
+    """One algorithm. A fitted backend is its `arrays`; nothing else of it is stored."""
+
+    info: ClassVar[BackendInfo]
+    fit_in: ClassVar[Literal["thread", "process"]] = "thread"
+    least_rows: ClassVar[int] = 2
+
+    def __init__(self, params: Mapping[str, Any], context: FitContext) -> None:
+        self.params = checked_params(self.info, params)
+        self.context = context
+
+    @abstractmethod
+    def fit(self, rows: Floats) -> Floats:
+        """Fit on `rows` (n, d) and return their raw scores (n)."""
+
+    @abstractmethod
+    def score(self, rows: Floats) -> Floats:
+        """The raw scores of `rows` (n, d), C order."""
+
+    @abstractmethod
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """The fitted state."""
+
+    @abstractmethod
+    def take(self, arrays: Mapping[str, NDArray[Any]]) -> None:
+        """Become the fitted state `arrays`. Raises ValueError or KeyError when they do not fit together."""
+
+
+def checked_params(info: BackendInfo, given: Mapping[str, Any]) -> dict[str, Any]:
+    """The defaults with `given`; an unknown or bad one is refused and the valid ones are listed."""
+    for name, value in given.items():
+        known = info.parameter_info.get(name)
+        if known is None:
+            valid = ", ".join(info.parameters) or "none"
+            raise InvalidRequestError(
+                f"'params' has {name!r}, which {info.backend} does not know; allowed are: {valid}; leave it out.",
+                loc=("params", name),
+            )
+        if not _fits(known, value):
+            raise InvalidRequestError(
+                f"'params' has {name} = {value!r}; allowed is {_allowed(known)}; correct it.", loc=("params", name)
+            )
+    return {name: known.default for name, known in info.parameter_info.items()} | dict(given)
+
+
+def _fits(parameter: Parameter, value: Any) -> bool:
+    if parameter.type == "bool":
+        return isinstance(value, bool)
+    if isinstance(value, bool) or not isinstance(value, int if parameter.type == "int" else int | float):
+        return False
+    low, high = parameter.at_least, parameter.at_most
+    return (low is None or value >= low) and (high is None or value <= high)
+
+
+def _allowed(parameter: Parameter) -> str:
+    words = {"int": "an integer", "float": "a number", "bool": "true or false"}[parameter.type]
+    if parameter.at_least is not None and parameter.at_most is not None:
+        words += f" from {parameter.at_least:,} to {parameter.at_most:,}"
+    return words

@@ -1,0 +1,61 @@
+"""The kernel of ECOD. Importing this loads numba."""
+
+from __future__ import annotations
+
+import numba as nb
+import numpy as np
+
+from millstream.backend.base import Floats
+
+_matrix = nb.types.Array(nb.float64, 2, "C", readonly=True)
+_vector = nb.types.Array(nb.float64, 1, "C", readonly=True)
+_scratch = nb.types.Array(nb.float64, 1, "C")
+
+
+@nb.njit(nb.float64(_scratch, nb.int64, nb.int64), cache=True, nogil=True)
+def pairwise_sum(values: Floats, start: int, length: int) -> float:
+    """The sum of `length` values from `start`, added in the order NumPy adds them."""
+    if length < 8:
+        total = 0.0
+        for i in range(length):
+            total += values[start + i]
+        return total
+    if length <= 128:
+        r0, r1, r2, r3 = values[start], values[start + 1], values[start + 2], values[start + 3]
+        r4, r5, r6, r7 = values[start + 4], values[start + 5], values[start + 6], values[start + 7]
+        whole = length - length % 8
+        for i in range(8, whole, 8):
+            at = start + i
+            r0 += values[at]
+            r1 += values[at + 1]
+            r2 += values[at + 2]
+            r3 += values[at + 3]
+            r4 += values[at + 4]
+            r5 += values[at + 5]
+            r6 += values[at + 6]
+            r7 += values[at + 7]
+        total = ((r0 + r1) + (r2 + r3)) + ((r4 + r5) + (r6 + r7))
+        for i in range(whole, length):
+            total += values[start + i]
+        return float(total)
+    half = length // 2
+    half -= half % 8
+    first: float = pairwise_sum(values, start, half)
+    second: float = pairwise_sum(values, start + half, length - half)
+    return first + second
+
+
+@nb.njit(nb.float64[::1](_matrix, _matrix, _vector, nb.int64), cache=True, nogil=True)
+def score_rows(rows: Floats, ascending: Floats, table: Floats, joined: int) -> Floats:
+    """Scores of `rows` (n, d) by the sorted training columns (d, m). `joined` 1: each row is counted in too."""
+    d, m = ascending.shape
+    scores = np.empty(len(rows))
+    tails = np.empty(d)
+    for i in range(len(rows)):
+        for j in range(d):
+            value = rows[i, j]
+            at_most = np.searchsorted(ascending[j], value, side="right") + joined
+            at_least = m - np.searchsorted(ascending[j], value, side="left") + joined
+            tails[j] = table[min(at_most, at_least) - 1]
+        scores[i] = pairwise_sum(tails, 0, d)
+    return scores

@@ -1,0 +1,314 @@
+"""`ms.Detector`: encode, fill in, scale, score, normalize: the fitted pipeline around one backend."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from millstream import encoding, model_file, normalization, scaling
+from millstream._core import Table, read_rows
+from millstream.backend.base import Backend, FitContext
+from millstream.backend.registry import backend_class
+from millstream.encoding import Encoder
+from millstream.errors import InvalidRequestError, ModelFileError, NotFittedError
+from millstream.normalization import ScoreStatistics
+from millstream.scaling import Scaling
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class FitSettings:
+    """Everything a detector is told before its rows. Plain data: it travels to the process that fits."""
+
+    backend: str = "isolation_forest"
+    contamination: float = 0.1
+    normalization: str = "standardization"
+    schema: Mapping[str, str] | None = None
+    params: Mapping[str, Any] | None = None
+    missing: Literal["reject", "median"] = "reject"
+    seed: int = 0
+    epochs: int = 100
+    batch_size: int = 32
+
+    def check(self) -> FitSettings:
+        """These settings, or `InvalidRequestError` naming the first that is not allowed."""
+        if not 0 < self.contamination <= 0.5:
+            raise InvalidRequestError(
+                f"'contamination' is {self.contamination}; allowed is above 0 and at most 0.5; correct it.",
+                loc=("contamination",),
+            )
+        normalization.checked(self.normalization)
+        if self.missing not in ("reject", "median"):
+            raise InvalidRequestError(
+                f"'missing' is {self.missing!r}; allowed are reject, median; choose one.", loc=("missing",)
+            )
+        if self.schema is not None:
+            encoding.checked_schema(self.schema)
+        self.new_backend()
+        return self
+
+    def new_backend(self) -> Backend:
+        """An unfitted backend with these settings."""
+        context = FitContext(self.contamination, self.seed, self.epochs, self.batch_size)
+        return backend_class(self.backend)(self.params or {}, context)
+
+
+@dataclass(frozen=True)
+class Detection:
+    """What a detector says about n rows: arrays of n. `imputed` (n, columns) marks missing values, None when none."""
+
+    score: Floats
+    raw_score: Floats
+    is_anomaly: NDArray[np.bool_]
+    threshold: float
+    imputed: NDArray[np.bool_] | None
+    columns: tuple[str, ...]
+    named: bool
+
+
+@dataclass(frozen=True)
+class FitRows:
+    """Training rows as numbers: what a fit needs of a table. Plain data: it travels to the process that fits."""
+
+    values: Floats
+    columns: tuple[str, ...]
+    named: bool
+    encoder: str | None
+
+
+class Detector:
+    """An anomaly detector: fitted once, then scoring rows one by one, each independent of the others.
+
+    Parameters
+    ----------
+    backend : str
+        Name of the algorithm; `ms.backends()` lists them.
+    contamination : float
+        Share of the training rows taken for anomalies, above 0 and at most 0.5: sets the learned thresholds.
+    normalization : {"standardization", "zscore", "raw"}
+        What scores mean unless a call says otherwise.
+    schema : mapping, optional
+        Encoding by column; inferred for rows with names when not given.
+    params : mapping, optional
+        The backend's own hyperparameters under PyOD's names.
+    missing : {"reject", "median"}
+        What a missing training value does: refuse the fit, or count as its column's median.
+    seed, epochs, batch_size : int
+        The seed of random backends; epochs and batch size of those that train.
+
+    Notes
+    -----
+    Inputs are scaled per column by (x - median) / IQR. Scoring reads only and is safe from many threads.
+    """
+
+    def __init__(
+        self,
+        backend: str = "isolation_forest",
+        contamination: float = 0.1,
+        normalization: str = "standardization",
+        schema: Mapping[str, str] | None = None,
+        params: Mapping[str, Any] | None = None,
+        missing: Literal["reject", "median"] = "reject",
+        seed: int = 0,
+        epochs: int = 100,
+        batch_size: int = 32,
+    ) -> None:
+        given = FitSettings(backend, contamination, normalization, schema, params, missing, seed, epochs, batch_size)
+        self.settings = given.check()
+        self._backend: Backend | None = None
+
+    @property
+    def normalization(self) -> str:
+        """What scores mean unless a call says otherwise."""
+        return self.settings.normalization
+
+    @property
+    def params(self) -> dict[str, Any]:
+        """The backend's hyperparameters, defaults included."""
+        return self.settings.new_backend().params
+
+    @property
+    def encoder(self) -> Encoder | None:
+        """How named columns become numbers; None for rows without names."""
+        return self._fitted()._encoder
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Names of the numbers the backend sees."""
+        return self._fitted()._columns
+
+    @property
+    def training_raw_scores(self) -> Floats:
+        """The raw scores of the training rows (n)."""
+        return self._fitted()._training_raw_scores
+
+    def fit(self, data: object) -> Detector:
+        """Fit on a 2-D array, rows, mappings or any Arrow table, and return the detector.
+
+        Raises
+        ------
+        InvalidRequestError
+            With the place of the first value that is not allowed.
+        """
+        return self._fit(prepare(self.settings, as_table(data)))
+
+    def _fit(self, rows: FitRows) -> Detector:
+        values = rows.values
+        self._encoder = Encoder.from_json(rows.encoder) if rows.encoder is not None else None
+        self._columns = rows.columns
+        self._scaling = scaling.learn(values)
+        backend = self.settings.new_backend()
+        _check_enough(backend, values)
+        raw = _finite(backend.fit(self._scaling.apply(self._scaling.impute(values)[0])))
+        self._statistics = normalization.learn(raw, self.settings.contamination)
+        self._training_raw_scores = raw
+        self._backend = backend
+        return self
+
+    def raw_score(self, data: object) -> Floats:
+        """The backend's own scores (n), higher = more anomalous; missing values count as the training median."""
+        return self._raw(self._values(data))[0]
+
+    def score(self, data: object, normalization: str | None = None) -> Floats:
+        """Normalized scores (n)."""
+        return self._statistics.normalize(self.raw_score(data), normalization or self.normalization)
+
+    def detect(self, data: object, threshold: float | None = None, normalization: str | None = None) -> Detection:
+        """Scores and anomalies: those with a score above `threshold`, the learned one by default."""
+        kind = normalization or self.normalization
+        raw, imputed = self._raw(self._values(data))
+        score = self._statistics.normalize(raw, kind)
+        limit = self._statistics.threshold(kind) if threshold is None else float(threshold)
+        return Detection(score, raw, score > limit, limit, imputed, self._columns, self._encoder is not None)
+
+    def threshold(self, normalization: str | None = None) -> float:
+        """The learned threshold of that normalization."""
+        return self._fitted()._statistics.threshold(normalization or self.normalization)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the model to a file."""
+        Path(path).write_bytes(self.to_bytes())
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Detector:
+        """Read a model from a file; `ModelFileError` if it is none."""
+        return cls.from_bytes(Path(path).read_bytes(), Path(path).name)
+
+    def to_bytes(self) -> bytes:
+        """The bytes of the model file."""
+        backend = self._fitted()._backend
+        assert backend is not None
+        arrays = {f"backend.{name}": array for name, array in backend.arrays().items()}
+        arrays |= {"centers": self._scaling.centers, "widths": self._scaling.widths}
+        arrays |= {"training_raw_scores": self._training_raw_scores}
+        meta = {
+            "settings": asdict(self.settings),
+            "columns": self._columns,
+            "encoder": self._encoder.to_json() if self._encoder is not None else None,
+            "statistics": asdict(self._statistics),
+        }
+        return model_file.encode(meta, arrays)
+
+    @classmethod
+    def from_bytes(cls, data: bytes, name: str = "the model file") -> Detector:
+        """The detector in the bytes of a model file; `name` is for messages."""
+        meta, arrays = model_file.decode(data, name)
+        try:
+            detector = cls(**meta["settings"])
+            detector._columns = tuple(meta["columns"])
+            detector._encoder = Encoder.from_json(meta["encoder"]) if meta["encoder"] is not None else None
+            statistics = meta["statistics"] | {"thresholds": tuple(meta["statistics"]["thresholds"])}
+            detector._statistics = ScoreStatistics(**statistics)
+            detector._scaling = Scaling(arrays["centers"], arrays["widths"])
+            detector._training_raw_scores = arrays["training_raw_scores"]
+            backend = detector.settings.new_backend()
+            backend.take({key.removeprefix("backend."): a for key, a in arrays.items() if key.startswith("backend.")})
+        except (KeyError, TypeError, ValueError, IndexError) as error:
+            raise ModelFileError(f"The file '{name}' is no millstream model; delete it or fit a model.") from error
+        detector._backend = backend
+        return detector
+
+    def _fitted(self) -> Detector:
+        if self._backend is None:
+            raise NotFittedError("The detector is not fitted; call fit first.")
+        return self
+
+    def _raw(self, values: Floats) -> tuple[Floats, NDArray[np.bool_] | None]:
+        assert self._backend is not None
+        filled, imputed = self._scaling.impute(values)
+        return _finite(self._backend.score(self._scaling.apply(filled))), imputed
+
+    def _values(self, data: object) -> Floats:
+        self._fitted()
+        table = as_table(data)
+        if self._encoder is not None and table.named:
+            return self._encoder.encode(table)
+        width = len(self._columns)
+        if len(table) and len(table.columns) != width:
+            raise InvalidRequestError(
+                f"The rows have {len(table.columns)} columns; the model was fitted on {width} "
+                f"({', '.join(self._columns[:20])}); send as many.",
+                loc=("data",),
+            )
+        if self._encoder is not None and self._encoder.features != tuple(self._encoder.schema):
+            raise InvalidRequestError(
+                "The rows have no names and the model was fitted on text; send objects.", ("data",)
+            )
+        return table.matrix() if len(table) else np.empty((0, width))
+
+
+def as_table(data: object) -> Table:
+    """`data` as a table: it is one, or becomes one."""
+    return data if isinstance(data, Table) else read_rows(data, None, "text")
+
+
+def prepare(settings: FitSettings, table: Table) -> FitRows:
+    """The training rows as numbers, missing values refused unless the settings say otherwise."""
+    if table.named:
+        schema = settings.schema if settings.schema is not None else encoding.infer(table)
+        encoder = encoding.learn(table, schema)
+        rows = FitRows(encoder.encode(table), encoder.features, True, encoder.to_json())
+    else:
+        rows = FitRows(table.matrix(), table.columns, False, None)
+    if not rows.values.shape[1]:
+        raise InvalidRequestError("The rows have no columns; send at least one.", loc=("data",))
+    if settings.missing == "reject":
+        _check_complete(rows)
+    return rows
+
+
+def fit_to_bytes(settings: FitSettings, rows: FitRows) -> bytes:
+    """A fit as a function of plain data: the bytes of the model file. Runs anywhere."""
+    detector = Detector(**asdict(settings))
+    return detector._fit(rows).to_bytes()
+
+
+def _check_complete(rows: FitRows) -> None:
+    missing = np.argwhere(np.isnan(rows.values))
+    if len(missing):
+        row, column = int(missing[0][0]), rows.columns[missing[0][1]]
+        raise InvalidRequestError(
+            f"Row {row} has no value in column '{column}'; training rows must be complete; "
+            'fill it in or ask for missing="median".',
+            loc=("data", row, column),
+        )
+
+
+def _check_enough(backend: Backend, values: Floats) -> None:
+    least = backend.least_rows
+    if len(values) < least:
+        raise InvalidRequestError(
+            f"There are {len(values)} rows; {backend.info.backend} needs at least {least}; send more.", loc=("data",)
+        )
+
+
+def _finite(raw: Floats) -> Floats:
+    """`raw` with the largest finite number where a score overflowed."""
+    return np.nan_to_num(raw, nan=scaling.LARGEST, posinf=scaling.LARGEST, neginf=-scaling.LARGEST)

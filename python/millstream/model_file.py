@@ -1,0 +1,68 @@
+"""A fitted model as a file: arrays and JSON in safetensors, under a checksum. Reading one can never run code."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from millstream.errors import ModelFileError
+
+FORMAT_VERSION = 1
+_META, _CHECKSUM, _VERSION = "millstream", "millstream.sha256", "millstream.format"
+
+
+def encode(meta: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> bytes:
+    """The bytes of a model file holding `meta` (JSON) and `arrays`."""
+    from safetensors.numpy import save
+
+    text = json.dumps(meta, ensure_ascii=False, allow_nan=False)
+    contiguous = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+    metadata = {_META: text, _CHECKSUM: _checksum(text, contiguous), _VERSION: str(FORMAT_VERSION)}
+    return bytes(save(contiguous, metadata=metadata))
+
+
+def decode(data: bytes, name: str = "the model file") -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+    """What `encode` was given.
+
+    Raises
+    ------
+    ModelFileError
+        The bytes are foreign, damaged, or of a newer format version; the message says so with `name`.
+    """
+    from safetensors import SafetensorError
+    from safetensors.numpy import load
+
+    try:
+        size = int.from_bytes(data[:8], "little")
+        metadata = json.loads(data[8 : 8 + size])["__metadata__"]
+        text, checksum, version = metadata[_META], metadata[_CHECKSUM], metadata[_VERSION]
+        if not version.isdigit() or int(version) > FORMAT_VERSION:
+            raise ModelFileError(
+                f"The file '{name}' has format version {version}; this millstream reads up to {FORMAT_VERSION}; "
+                "update millstream or fit the model again."
+            )
+        arrays = load(data)
+        if checksum != _checksum(text, arrays):
+            raise ModelFileError(
+                f"The file '{name}' is damaged: its checksum differs; delete it or fit the model again."
+            )
+        meta: dict[str, Any] = json.loads(text)
+    except (SafetensorError, ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError) as error:
+        if isinstance(error, ModelFileError):
+            raise
+        raise ModelFileError(f"The file '{name}' is no millstream model; delete it or fit a model.") from error
+    return meta, arrays
+
+
+def _checksum(text: str, arrays: Mapping[str, NDArray[Any]]) -> str:
+    digest = hashlib.sha256(text.encode())
+    for name in sorted(arrays):
+        array = arrays[name]
+        digest.update(f"\n{name} {array.dtype.str} {array.shape}\n".encode())
+        digest.update(np.ascontiguousarray(array).data if array.size else b"")
+    return digest.hexdigest()

@@ -1,0 +1,43 @@
+"""Per-column scaling: (x - median) / IQR, and the medians that stand in for missing values."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+LARGEST = np.finfo(np.float64).max
+
+
+@dataclass(frozen=True)
+class Scaling:
+    """Centers and widths of the columns, each (d)."""
+
+    centers: Floats
+    widths: Floats
+
+    def apply(self, rows: Floats) -> Floats:
+        """`rows` (n, d) scaled; a value that overflows becomes the largest finite number."""
+        with np.errstate(over="ignore"):
+            scaled = (rows - self.centers) / self.widths
+        return np.ascontiguousarray(np.clip(scaled, -LARGEST, LARGEST))
+
+    def impute(self, rows: Floats) -> tuple[Floats, NDArray[np.bool_] | None]:
+        """`rows` with medians for missing values, and where they were (None: nowhere)."""
+        missing = np.isnan(rows)
+        if not missing.any():
+            return rows, None
+        return np.where(missing, self.centers, rows), missing
+
+
+def learn(rows: Floats) -> Scaling:
+    """Medians and interquartile ranges of `rows` (n, d), missing values left out; an IQR of 0 counts as 1."""
+    with warnings.catch_warnings(), np.errstate(over="ignore", invalid="ignore"):
+        warnings.simplefilter("ignore", RuntimeWarning)  # a column of missing values has no median: 0 stands in
+        low, middle, high = np.nanpercentile(rows, [25, 50, 75], axis=0)
+    widths = np.nan_to_num(high - low, nan=0.0, posinf=LARGEST)
+    widths[widths == 0] = 1.0
+    return Scaling(np.nan_to_num(middle, nan=0.0), widths)
