@@ -53,6 +53,10 @@ def test_declared_columns_are_exact() -> None:
     buffer.append(np.array([[1, 2], [3, 4.0]]))
     buffer.append({"y": 6, "x": 5})
     np.testing.assert_array_equal(buffer.snapshot().matrix(), [[1, 2], [3, 4], [5, 6]])
+    for bad, row in (([{"x": 1, "y": None}, {"x": 2}], 1), (b'[{"x":1,"y":2},{"y":3}]', 1), ([{"y": 1}], 0)):
+        with pytest.raises(InvalidRequestError) as caught:
+            buffer.append(bad)
+        assert caught.value.refusals[0].loc[0] == row
     for bad in ({"x": 1}, {"x": 1, "y": 2, "z": 3}, np.zeros(3), {"x": "1", "y": 2}):
         with pytest.raises(InvalidRequestError):
             buffer.append(bad)

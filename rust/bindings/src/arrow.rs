@@ -14,7 +14,7 @@ use arrow_array::{
     Array, ArrayReader, ArrayRef, BooleanArray, Float64Array, NullArray, RecordBatch, RecordBatchIterator,
     RecordBatchOptions, StringViewArray, make_array,
 };
-use arrow_buffer::{Buffer, NullBuffer, ScalarBuffer};
+use arrow_buffer::{BooleanBuffer, Buffer, NullBuffer, ScalarBuffer};
 use arrow_data::ffi::FFI_ArrowArray;
 use arrow_schema::ffi::FFI_ArrowSchema;
 use arrow_schema::{ArrowError, DataType, Field, Schema};
@@ -271,7 +271,8 @@ fn array(table: &Table, place: usize) -> ArrayRef {
 /// The values themselves, not a copy; the array keeps the table alive.
 fn shared(table: &Table, values: &[f64]) -> Float64Array {
     let missing = values.iter().fold(false, |missing, value| missing | value.is_nan());
-    let nulls = missing.then(|| NullBuffer::from_iter(values.iter().map(|value| !value.is_nan())));
+    let nulls = missing
+        .then(|| NullBuffer::new(BooleanBuffer::collect_bool(values.len(), |row| !values[row].is_nan())));
     let pointer = NonNull::from(values).cast::<u8>();
     // SAFETY: `values` are `size_of_val` bytes inside the columns of `table`, which never change, and which the
     // clone that the buffer owns keeps where they are.

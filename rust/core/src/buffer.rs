@@ -168,10 +168,14 @@ impl Buffer {
             let message = format!("'{name}' is no column of this buffer. Its columns are: {}.", names());
             return Err(Error::cell(table.first_value(new).unwrap_or(0) as u64, name, message));
         }
-        if let Some(missing) = (0..self.columns.len()).find(|place| !places.contains(&Some(*place))) {
+        let absent = |to: usize| match places.iter().position(|place| *place == Some(to)) {
+            Some(from) => table.columns()[from].absent().map(|row| (row, to)),
+            None => Some((0, to)),
+        };
+        if let Some((row, missing)) = (0..self.columns.len()).filter_map(absent).min() {
             let name = &self.columns[missing].name;
             let message = format!("'{name}' is missing. Each row has a number or null for: {}.", names());
-            return Err(Error::cell(0, name, message));
+            return Err(Error::cell(row as u64, name, message));
         }
         Ok(())
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::error::{Error, Result};
 use crate::rows::write_json::{Cells, Writer};
-use crate::rows::{Rows, Values};
+use crate::rows::{Rows, Taken, Values};
 
 /// Immutable columns of one length. Cloning and slicing copy nothing.
 #[derive(Clone)]
@@ -19,25 +19,32 @@ pub struct Table {
 pub struct Column {
     name: Box<str>,
     values: Values,
+    absent: Option<usize>,
 }
 
 impl Column {
     /// A column of numbers, NaN where missing.
     #[must_use]
     pub fn numbers(name: &str, values: Vec<f64>) -> Self {
-        Self { name: name.into(), values: Values::Number(values) }
+        Self::new(name, Values::Number(values))
     }
 
     /// A column of any values.
     #[must_use]
     pub fn new(name: &str, values: Values) -> Self {
-        Self { name: name.into(), values }
+        Self { name: name.into(), values, absent: None }
     }
 
     /// What it is called.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// The first row that came without this column, not even null.
+    #[must_use]
+    pub fn absent(&self) -> Option<usize> {
+        self.absent
     }
 
     /// What it holds, in Python's words.
@@ -60,7 +67,8 @@ impl Column {
 
 impl From<Rows> for Table {
     fn from(rows: Rows) -> Self {
-        let columns = rows.columns.into_iter().map(|(name, values)| Column { name, values });
+        let column = |Taken { name, values, absent }: Taken| Column { name, values, absent };
+        let columns = rows.columns.into_iter().map(column);
         Self { columns: columns.collect(), range: 0..rows.rows, named: rows.named }
     }
 }

@@ -44,6 +44,16 @@ pub enum Values {
     },
 }
 
+/// A column of rows taken in.
+pub struct Taken {
+    /// What it is called.
+    pub name: Box<str>,
+    /// Its values.
+    pub values: Values,
+    /// The first row that did not send it, not even null.
+    pub absent: Option<usize>,
+}
+
 /// Values are as long as the newest row that had one; the rows after it are missing.
 pub(super) struct Column {
     name: Box<str>,
@@ -51,11 +61,19 @@ pub(super) struct Column {
     values: Values,
     /// In text mode the JSON text of the numbers and booleans, should the column turn to text.
     sent: Texts,
+    /// The first row that did not send this column, not even null.
+    absent: Option<usize>,
 }
 
 impl Column {
-    pub(super) fn new(name: &str, mode: Mode) -> Self {
-        Self { name: name.into(), mode, values: Values::Unknown, sent: Texts::default() }
+    /// A column that appears with row `row`.
+    pub(super) fn new(name: &str, mode: Mode, row: usize) -> Self {
+        let absent = (row > 0).then_some(0);
+        Self { name: name.into(), mode, values: Values::Unknown, sent: Texts::default(), absent }
+    }
+
+    pub(super) fn skip(&mut self, row: usize) {
+        self.absent.get_or_insert(row);
     }
 
     pub(super) fn name(&self) -> &str {
@@ -159,12 +177,12 @@ impl Column {
     }
 
     /// The values, `rows` of them; as text where `text` says so.
-    pub(super) fn finish(mut self, rows: usize, text: bool) -> (Box<str>, Values) {
+    pub(super) fn finish(mut self, rows: usize, text: bool) -> Taken {
         self.pad(rows);
         if text {
             self.turn_to_text();
         }
-        (self.name, self.values)
+        Taken { name: self.name, values: self.values, absent: self.absent }
     }
 }
 

@@ -12,7 +12,7 @@ mod tests;
 pub mod write_json;
 
 use column::Column;
-pub use column::{Texts, Values};
+pub use column::{Taken, Texts, Values};
 
 /// The most columns a table that comes in may have.
 pub const MAX_COLUMNS: usize = 2_000;
@@ -35,6 +35,8 @@ pub enum Mode {
 /// One value of one row, before its column has taken it in.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Cell {
+    /// The row does not have the column.
+    Absent,
     /// No value.
     Missing,
     /// A finite number.
@@ -131,7 +133,7 @@ struct Staged {
 }
 
 impl Staged {
-    const MISSING: Self = Self { cell: Cell::Missing, text: 0..0 };
+    const ABSENT: Self = Self { cell: Cell::Absent, text: 0..0 };
 }
 
 impl Builder {
@@ -228,9 +230,9 @@ impl Builder {
                 "More than {MAX_COLUMNS} columns, the most a table may have. Send fewer keys."
             )));
         }
-        self.columns.push(Column::new(name, self.mode));
+        self.columns.push(Column::new(name, self.mode, self.rows));
         self.places.insert(name.into(), place);
-        self.staged.push(Staged::MISSING);
+        self.staged.push(Staged::ABSENT);
         Ok(place)
     }
 
@@ -299,13 +301,17 @@ impl Builder {
             });
         }
         for (column, staged) in self.columns.iter_mut().zip(&mut self.staged) {
-            if staged.cell != Cell::Missing {
-                let text = &self.arena[staged.text.clone()];
-                column
-                    .push(self.rows, staged.cell, text)
-                    .map_err(|message| Error::cell(self.rows as u64, column.name(), message))?;
-                *staged = Staged::MISSING;
+            match staged.cell {
+                Cell::Absent => column.skip(self.rows),
+                Cell::Missing => {}
+                cell => {
+                    let text = &self.arena[staged.text.clone()];
+                    column
+                        .push(self.rows, cell, text)
+                        .map_err(|message| Error::cell(self.rows as u64, column.name(), message))?;
+                }
             }
+            *staged = Staged::ABSENT;
         }
         self.rows += 1;
         Ok(())
@@ -331,7 +337,7 @@ impl Builder {
 /// Rows taken in: the columns that become a table.
 pub struct Rows {
     /// The columns in the order they first came, each with its name.
-    pub columns: Vec<(Box<str>, column::Values)>,
+    pub columns: Vec<Taken>,
     /// How many rows.
     pub rows: usize,
     /// Whether rows named their columns; otherwise they are called `column_0`, `column_1`, ...
@@ -369,7 +375,8 @@ impl Rows {
             return Err(Error::cell(row as u64, &name, Refusal::Infinite.sentence("", &name)));
         }
         let column = |place: usize| {
-            (name(place).into_boxed_str(), Values::Number(values[place * rows..][..rows].to_vec()))
+            let values = Values::Number(values[place * rows..][..rows].to_vec());
+            Taken { name: name(place).into_boxed_str(), values, absent: None }
         };
         Ok(Self { columns: (0..width).map(column).collect(), rows, named: !names.is_empty() })
     }

@@ -14,7 +14,7 @@ fn cells(table: &super::Rows) -> Vec<(String, Vec<Value>)> {
             present.iter().zip(texts.iter()).map(|(p, t)| p.then_some(t).into()).collect()
         }
     };
-    table.columns.iter().map(|(name, v)| (name.to_string(), values(v))).collect()
+    table.columns.iter().map(|column| (column.name.to_string(), values(&column.values))).collect()
 }
 
 fn columns(rows: &str, mode: Mode) -> Vec<(String, Vec<Value>)> {
