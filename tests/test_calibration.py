@@ -118,7 +118,7 @@ def test_scores_do_not_depend_on_how_rows_are_batched(cuts):
     rows, training = rng.normal(size=(200, 2)), rng.normal(size=(50, 2))
     whole, split = Calibration(0.1, 100), Calibration(0.1, 100)
     for each in (whole, split):
-        each.follow(_distance(training), training)
+        each.follow(np.sort(_distance(training)), window_bounds(training))
     expected = whole.score(_distance(rows), rows)
     got = [split.score(_distance(r), np.ascontiguousarray(r)) for r in np.split(rows, sorted(cuts))]
     assert np.array_equal(np.concatenate(got), expected)
@@ -153,7 +153,7 @@ def replay(rows, contamination, window=1000, interval=100, raw=_distance):
         training = rows[max(0, start - window) : start]
         centre, width = np.median(training, axis=0), np.ptp(training, axis=0)
         width[width == 0] = 1.0
-        calibration.follow(raw((training - centre) / width), training)
+        calibration.follow(np.sort(raw((training - centre) / width)), window_bounds(training))
         batch = rows[start : start + interval]
         scores.append(calibration.score(raw((batch - centre) / width), batch))
     return np.concatenate(scores)

@@ -34,7 +34,8 @@ _TIE = 1e-9  # relative to the largest training score: the rounding of a refit m
 _FARTHEST = 1e9  # widths; any distance from a column that was constant
 
 _values = nb.types.Array(nb.float64, 1, "C", readonly=False)
-_matrix = nb.types.Array(nb.float64, 2, "C", readonly=False)
+_row = nb.types.Array(nb.float64, 1, "C", readonly=True)
+_matrix = nb.types.Array(nb.float64, 2, "C", readonly=True)
 
 
 @nb.njit(nb.int64(_values, nb.float64), cache=True, nogil=True)
@@ -48,7 +49,7 @@ def count_at_least(ascending: Floats, value: float) -> int:
     return len(ascending) - first - int(ascending[first] < value)
 
 
-@nb.njit(nb.float64(_values, _matrix), cache=True, nogil=True)
+@nb.njit(nb.float64(_row, _matrix), cache=True, nogil=True)
 def widths_outside(row: Floats, bounds: Floats) -> float:
     """Return how far `row` lies outside the window, in widths of its worst column; 0 inside.
 
@@ -65,7 +66,7 @@ def widths_outside(row: Floats, bounds: Floats) -> float:
     return worst
 
 
-@nb.njit(nb.float64(nb.float64, _values, _values, _matrix), cache=True, nogil=True)
+@nb.njit(nb.float64(nb.float64, _row, _values, _matrix), cache=True, nogil=True)
 def evidence(raw: float, row: Floats, training: Floats, bounds: Floats) -> float:
     """Return the evidence against one row under one model; `training` are its own scores, ascending."""
     n, d = len(training), bounds.shape[1]
@@ -141,13 +142,13 @@ class Calibration:
         self.training_scores: Floats = np.empty(0)
         self.bounds: Floats = np.empty((2, 0))
 
-    def follow(self, training_scores: Floats, training_rows: Floats) -> None:
-        """Take over a new model: its own training scores (n) and the rows (n, d), NaN where a value is missing.
+    def follow(self, training_scores: Floats, bounds: Floats) -> None:
+        """Take over a new model: its own training scores, ascending (n), and its window's bounds (2, d).
 
         The level stays: evidence is a rank under the current model, so it means the same under each.
         """
-        self.training_scores = np.sort(np.ascontiguousarray(training_scores, dtype=np.float64))
-        self.bounds = window_bounds(training_rows)
+        self.training_scores = training_scores
+        self.bounds = bounds
 
     def score(self, raw: Floats, rows: Floats) -> Floats:
         """Return the scores of consecutive rows (n, d) with these raw scores, and move the level over them."""

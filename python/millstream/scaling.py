@@ -35,9 +35,10 @@ class Scaling:
 
 def learn(rows: Floats) -> Scaling:
     """Medians and interquartile ranges of `rows` (n, d), missing values left out; an IQR of 0 counts as 1."""
-    with warnings.catch_warnings(), np.errstate(over="ignore", invalid="ignore"):
+    unit = 0.25 if rows.size and np.nanmax(np.abs(rows), initial=0.0) > LARGEST / 4 else 1.0  # differences overflow
+    with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # a column of missing values has no median: 0 stands in
-        low, middle, high = np.nanpercentile(rows, [25, 50, 75], axis=0)
-    widths = np.nan_to_num(high - low, nan=0.0, posinf=LARGEST)
+        low, middle, high = np.nanpercentile(rows * unit, [25, 50, 75], axis=0)
+    widths = np.minimum(np.nan_to_num(high - low, nan=0.0), LARGEST * unit) / unit
     widths[widths == 0] = 1.0
-    return Scaling(np.nan_to_num(middle, nan=0.0), widths)
+    return Scaling(np.nan_to_num(middle, nan=0.0) / unit, widths)

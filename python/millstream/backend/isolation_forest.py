@@ -25,6 +25,7 @@ _PARAMETERS = {
     "range_penalty": Parameter("bool", True, "count values far outside a node's range as more anomalous"),
 }
 _LEAF = -1
+_WIDEST = float(np.finfo(np.float32).max) / 4  # scikit-learn splits float32 values, and takes differences of them
 
 
 class IsolationForest(Backend):
@@ -47,6 +48,7 @@ class IsolationForest(Backend):
         """Grow the trees with scikit-learn and take them over into arrays."""
         from sklearn.ensemble import IsolationForest as Forest
 
+        rows = np.clip(rows, -_WIDEST, _WIDEST)
         options = {name: value for name, value in self.params.items() if name != "range_penalty"}
         options["max_samples"] = min(options["max_samples"], len(rows))
         forest = Forest(**options, random_state=self.context.seed, n_jobs=1).fit(rows)

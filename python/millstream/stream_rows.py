@@ -1,0 +1,75 @@
+"""Rows as a stream takes them: by the names, or the positions, that its first row fixed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from millstream._core import Table
+from millstream.errors import InvalidRequestError
+from millstream.stream_state import Floats, Rows, StreamState
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """Rows ready for a stream, and the keys of the input that are none of its columns."""
+
+    rows: Rows
+    ignored: tuple[str, ...]
+
+
+def read_table(
+    state: StreamState, table: Table, first_row: tuple[str, ...] | None, names: tuple[str, ...] | None = None
+) -> Read:
+    """Arrange a numeric table into the columns of the stream, or into those its `first_row` fixes (None: all it has).
+
+    `names` are the columns asked for when the stream was made; they also name rows that came without names.
+    """
+    columns, named = state.columns, state.named
+    if columns is None:
+        columns, named = _first_columns(table, first_row, names)
+    if len(table) == 0:
+        return Read(Rows(np.empty((0, len(columns))), columns, named), ())
+    if not table.named:
+        return Read(Rows(_by_position(table, columns), columns, named), ())
+    if not named:
+        raise InvalidRequestError(
+            f"the rows of this stream are lists of {len(columns)} numbers and these have names;"
+            " send lists, or reset the stream",
+            (0,),
+        )
+    ignored = tuple(name for name in table.columns if name not in columns)
+    return Read(Rows(_by_name(table, columns), columns, named), ignored)
+
+
+def _first_columns(
+    table: Table, first_row: tuple[str, ...] | None, names: tuple[str, ...] | None
+) -> tuple[tuple[str, ...], bool]:
+    if names is not None:
+        return names, True
+    if (len(table) and not table.columns) or first_row == ():
+        raise InvalidRequestError(
+            "the first row is empty, and it fixes the columns of the stream; send at least one", (0,)
+        )
+    if not table.named:
+        return tuple(str(at) for at in range(len(table.columns))), False
+    return table.columns if first_row is None else first_row, True
+
+
+def _by_position(table: Table, columns: tuple[str, ...]) -> Floats:
+    values = table.matrix()
+    if values.shape[1] != len(columns):
+        raise InvalidRequestError(
+            f"row 0 has {values.shape[1]} values; the stream has {len(columns)} columns: {', '.join(columns)}", (0,)
+        )
+    return values
+
+
+def _by_name(table: Table, columns: tuple[str, ...]) -> Floats:
+    if table.columns == columns:
+        return table.matrix()
+    values = np.full((len(table), len(columns)), np.nan)
+    present = [at for at, name in enumerate(columns) if name in table.columns]
+    values[:, present] = table.matrix([columns[at] for at in present])
+    return values
