@@ -95,7 +95,7 @@ STREAMING = [
         loc=["backend"],
         says=("ecod",),
     ),
-    Rule("{} as the first row is 422", send("t5", {}), 422, loc=["data"]),
+    Rule("{} as the first row is 422", send("t5", {}), 422, loc=["data", 0]),
     Rule("text in the first row is 422", send("t5", {"a": "x"}), 422, loc=["data", 0, "a"]),
     Rule("the name detectors is reserved", send("detectors", CALM[0]), 422, loc=["model"]),
     Rule("rows of a stream are required", ("POST", STREAM, {"model": "t5"}), 422, loc=["data"]),

@@ -5,10 +5,10 @@ import re
 import pytest
 from millstream.server.endpoints import ENDPOINTS
 
-from tests.contract import rows_anomaly, rows_buffers, rows_common, rows_polars
+from tests.contract import rows_anomaly, rows_buffers, rows_common, rows_polars, rows_streams
 from tests.contract.rule import check
 
-ROWS = [*rows_common.RULES, *rows_polars.RULES, *rows_buffers.RULES, *rows_anomaly.RULES]
+ROWS = [*rows_common.RULES, *rows_polars.RULES, *rows_buffers.RULES, *rows_anomaly.RULES, *rows_streams.RULES]
 
 
 @pytest.mark.parametrize("rule", [pytest.param(row, id=row.rule) for row in ROWS])

@@ -205,7 +205,7 @@ async def _bind(service: Service, endpoint: Endpoint, request: Request, body: by
             lambda: _ask(endpoint, request, parsed),
             lambda: _check_rows(endpoint, parsed),
         ) from None
-    return Call(service, ask, path, parsed, len(body)), warnings
+    return Call(service, ask, path, parsed, body), warnings
 
 
 def _check_path(path: dict[str, str]) -> None:

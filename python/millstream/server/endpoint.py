@@ -48,7 +48,12 @@ class Call(Generic[R]):
     ask: R
     path: dict[str, str]
     body: Body | None
-    size: int
+    raw: bytes
+
+    @property
+    def size(self) -> int:
+        """Bytes of the body."""
+        return len(self.raw)
 
     @property
     def short(self) -> bool:

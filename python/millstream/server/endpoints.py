@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from millstream.server import anomaly, buffers, health, openapi
+from millstream.server import anomaly, buffers, health, openapi, streams
 from millstream.server.endpoint import MAPPINGS, Endpoint, Nothing, Rows
 
 POLARS = "/v1/ml/polars"
 BUFFERS = "/v1/ml/buffers"
 ANOMALY = "/v1/ml/anomaly"
+STREAM = ANOMALY + "/stream"
 _APPENDED = Rows("typed", MAPPINGS)
 _ROWS = Rows("text", ("mappings", "lists", "empty"))
 
@@ -59,4 +60,17 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     Endpoint("GET", ANOMALY + "/models", Nothing, anomaly.ModelList, anomaly.list_models),
     Endpoint("DELETE", ANOMALY + "/models/{filename}", Nothing, anomaly.ModelDeleted, anomaly.delete),
     Endpoint("GET", ANOMALY + "/backends", Nothing, anomaly.Backends, anomaly.list_backends),
+    Endpoint(
+        "POST",
+        STREAM,
+        streams.StreamRows,
+        streams.StreamingResult,
+        streams.send,
+        Rows("numeric", ("mapping", "mappings", "lists", "empty")),
+        reads_body=True,
+    ),
+    Endpoint("GET", STREAM + "/detectors", Nothing, streams.StreamList, streams.list_all),
+    Endpoint("GET", STREAM + "/{model}", Nothing, streams.StreamStats, streams.stats),
+    Endpoint("POST", STREAM + "/{model}/reset", Nothing, streams.StreamReset, streams.reset),
+    Endpoint("DELETE", STREAM + "/{model}", Nothing, streams.StreamDeleted, streams.delete),
 )

@@ -27,6 +27,7 @@ class Applies(Protocol):
 
 
 T = TypeVar("T", bound=Applies)
+Inline = bool | Callable[[T], bool]
 
 
 class GoneError(Exception):
@@ -51,10 +52,11 @@ class Entry(Generic[T]):
         """Whether the entry was deleted. Its object may live on in those who still hold it."""
         return self._gone
 
-    async def send(self, event: Any, inline: bool = True) -> Any:
+    async def send(self, event: Any, inline: Inline[T] = True) -> Any:
         """Apply `event` when its turn comes and return what `apply` returned; its error is raised, the turn given back.
 
-        With `inline` the work runs on the event loop: for work well under a millisecond only.
+        With `inline` the work runs on the event loop: for work well under a millisecond only. It may be a function that
+        decides by the object as it is when the turn has come.
 
         Raises
         ------
@@ -65,7 +67,8 @@ class Entry(Generic[T]):
         if self._gone:
             self._turn.release()
             raise GoneError(self.name)
-        return self._apply_here(event) if inline else await self._apply_in_thread(event)
+        here = inline if isinstance(inline, bool) else inline(self.value)
+        return self._apply_here(event) if here else await self._apply_in_thread(event)
 
     def _apply_here(self, event: Any) -> Any:
         try:
@@ -147,14 +150,14 @@ class Entries(Generic[T]):
             raise self._unknown(name)
         return entry
 
-    async def send(self, name: str, event: Any, inline: bool = True) -> Any:
+    async def send(self, name: str, event: Any, inline: Inline[T] = True) -> Any:
         """Apply `event` to the object called `name`; `NotFoundError` when it has none when its turn comes."""
         try:
             return await self.get(name).send(event, inline)
         except GoneError:
             raise self._unknown(name) from None
 
-    async def send_or_create(self, name: str, make: Callable[[], T], event: Any, inline: bool = True) -> Any:
+    async def send_or_create(self, name: str, make: Callable[[], T], event: Any, inline: Inline[T] = True) -> Any:
         """Apply `event` to the object called `name`, made by `make` if there is none.
 
         An object whose first event is refused is not kept, and nobody else sees it before.

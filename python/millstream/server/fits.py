@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as FitTimeout
 from concurrent.futures.process import BrokenProcessPool
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from pebble import CONSTS, ProcessExpired, ProcessPool
 
@@ -26,7 +26,7 @@ from millstream.errors import FitFailedError, MillstreamError, OverloadedError, 
 from millstream.settings import Settings
 
 Place = Literal["thread", "process"]
-Fit = Callable[..., bytes]
+R = TypeVar("R")
 
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 _PRELOAD = ["millstream.server.fit_preload"]
@@ -57,7 +57,7 @@ class Fits:
         with contextlib.suppress(CancelledError):
             self._first.result()
 
-    async def run(self, place: Place, fit: Fit, *arguments: Any) -> bytes:
+    async def run(self, place: Place, fit: Callable[..., R], *arguments: Any) -> R:
         """The result of `fit(*arguments)`, computed in `place`. Cancelling the call ends a fit in a process.
 
         Raises
@@ -104,12 +104,12 @@ class Fits:
                 retry_after=5,
             )
 
-    async def _in_thread(self, fit: Fit, arguments: tuple[Any, ...]) -> bytes:
+    async def _in_thread(self, fit: Callable[..., R], arguments: tuple[Any, ...]) -> R:
         return await asyncio.get_running_loop().run_in_executor(self._threads, fit, *arguments)
 
-    async def _in_process(self, fit: Fit, arguments: tuple[Any, ...]) -> bytes:
+    async def _in_process(self, fit: Callable[..., R], arguments: tuple[Any, ...]) -> R:
         pool = self._pool if self._pool and self._pool.active else await asyncio.to_thread(self._children)
-        work: Future[bytes] = pool.schedule(fit, args=arguments, timeout=self._seconds)
+        work: Future[R] = pool.schedule(fit, args=arguments, timeout=self._seconds)
         try:
             return await asyncio.wrap_future(work)
         except MillstreamError:

@@ -79,14 +79,19 @@ def answer(error: BaseException) -> Answered:
     """The status, headers and body for `error`. Of an unknown error nothing but its being one is told."""
     row = next((TABLE[c] for c in type(error).__mro__ if c in TABLE), _INTERNAL)
     status = error.status if isinstance(error, OverloadedError) else row.status
-    detail = str(error) if row is not _INTERNAL else _INTERNAL_DETAIL
+    detail = _sentence(str(error)) if row is not _INTERNAL else _INTERNAL_DETAIL
     places = _places(error) if isinstance(error, InvalidRequestError) else ()
     problem = Problem("about:blank", row.title, status, detail, Code(row.code, detail), places)
     return Answered(status, tuple(_headers(error, status)), msgspec.json.encode(problem))
 
 
 def _places(error: InvalidRequestError) -> tuple[Place, ...]:
-    return tuple(Place(r.loc, r.message) for r in error.refusals) or (Place((), str(error)),)
+    return tuple(Place(r.loc, _sentence(r.message)) for r in error.refusals) or (Place((), str(error)),)
+
+
+def _sentence(text: str) -> str:
+    """`text` as a sentence: the library's messages may begin small, and end without a full stop."""
+    return text[:1].upper() + text[1:] + ("" if text.endswith(".") else ".")
 
 
 def _headers(error: BaseException, status: int) -> list[tuple[bytes, bytes]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+from collections.abc import Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -13,6 +14,7 @@ from millstream.server.fits import Fits
 from millstream.server.limits import Limits
 from millstream.server.model_store import ModelStore
 from millstream.server.named_buffer import NamedBuffer
+from millstream.server.named_stream import NamedStream
 from millstream.settings import Settings
 
 _log = logging.getLogger("millstream")
@@ -30,23 +32,29 @@ class Service:
         self.buffers: Entries[NamedBuffer] = Entries(
             "Buffer", "Create it with POST /v1/ml/polars/buffers.", settings.max_buffers, self.threads
         )
-        self.streams: Entries[Any] = Entries(
+        self.streams: Entries[NamedStream] = Entries(
             "Detector", "Send its first rows with POST /v1/ml/anomaly/stream.", settings.max_streams, self.threads
         )
         self.ready = False
-        self._warming: asyncio.Task[None] | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
 
     async def start(self) -> None:
         """Get ready to answer, then warm up, both behind the first requests."""
-        self._warming = asyncio.create_task(self._warm_up())
+        self.spawn(self._warm_up())
 
     async def close(self) -> None:
         """End the children and refuse fits that wait."""
         self.ready = False
-        if self._warming is not None:
-            self._warming.cancel()
+        for task in self._tasks:
+            task.cancel()
         await asyncio.to_thread(self.fits.close)
         self.threads.shutdown(wait=False, cancel_futures=True)
+
+    def spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        """Run `work` behind the requests; it ends with the server."""
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     async def in_thread(self, work: Any, *arguments: Any) -> Any:
         """The result of `work(*arguments)`, computed beside the event loop."""

@@ -1,0 +1,151 @@
+"""A streaming detector in the store: its state, and a call's rows as one event."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from millstream._core import Body
+from millstream.errors import InvalidRequestError, MillstreamError
+from millstream.stream_rows import read_table
+from millstream.stream_settings import StreamSettings
+from millstream.stream_state import (
+    Change,
+    Configured,
+    FitFailed,
+    FitStarted,
+    Floats,
+    ModelFitted,
+    Rows,
+    Scored,
+    StreamModel,
+    StreamState,
+)
+
+FitNow = Callable[[StreamSettings, Floats, int], StreamModel]
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """One call: the parameters it sent and its rows, still unread. `fit` runs the first fit, within the event."""
+
+    body: Body
+    sent: Mapping[str, Any]
+    first_row: Callable[[], tuple[str, ...] | None]
+    most_columns: int
+    fit: FitNow
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A fit that is due: what it is made from, and the row it was trained up to."""
+
+    settings: StreamSettings
+    rows: Floats
+    columns: int
+    trained_to: int
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What a batch came to, and how the stream stood right after it."""
+
+    parts: tuple[Scored, ...]
+    columns: tuple[str, ...]
+    ignored: tuple[str, ...]
+    status: str
+    model_version: int
+    samples_collected: int
+    samples_until_ready: int
+    threshold: float
+    job: Job | None
+
+
+class NamedStream:
+    """The state of one stream; changed by `apply` only."""
+
+    __slots__ = ("state",)
+
+    def __init__(self, settings: StreamSettings) -> None:
+        self.state = StreamState(settings)
+
+    def apply(self, event: Batch | Change) -> Taken | None:
+        """Change by one event, whole or not at all; a batch is scored."""
+        if isinstance(event, Batch):
+            return self._take(event)
+        self.state.apply(event)
+        return None
+
+    def may_fit(self, rows: int) -> bool:
+        """Whether that many rows may complete the first model, which takes its time."""
+        return self.state.model is None and self.state.rows_until_fit <= rows
+
+    def _take(self, batch: Batch) -> Taken:
+        state = self.state
+        settings = state.settings.changed(
+            batch.sent, has_rows=state.window is not None, has_model=state.model_version > 0
+        )
+        rows, ignored = self._read(batch)
+        state.apply(Configured(settings))
+        parts = self._score(rows, batch.fit)
+        job = self._job() if state.fit_due else None
+        if job is not None:
+            state.apply(FitStarted())
+        return Taken(
+            parts=tuple(parts),
+            columns=rows.columns,
+            ignored=ignored,
+            status=state.status,
+            model_version=state.model_version,
+            samples_collected=state.samples_collected,
+            samples_until_ready=state.samples_until_ready,
+            threshold=state.settings.threshold,
+            job=job,
+        )
+
+    def _read(self, batch: Batch) -> tuple[Rows, tuple[str, ...]]:
+        table = batch.body.table()
+        if not len(table):
+            columns = self.state.columns or ()
+            return Rows(np.empty((0, len(columns))), columns, self.state.named), ()
+        first = batch.first_row() if self.state.columns is None else None
+        try:
+            read = read_table(self.state, table, first)
+        except InvalidRequestError as error:
+            raise error.under("data") from None
+        if len(read.rows.columns) > batch.most_columns:
+            raise InvalidRequestError(
+                f"The rows have {len(read.rows.columns)} columns; allowed are {batch.most_columns} "
+                "(MILLSTREAM_MAX_COLUMNS); send fewer.",
+                loc=("data",),
+            )
+        return read.rows, read.ignored
+
+    def _score(self, rows: Rows, fit: FitNow) -> list[Scored]:
+        """Score rows, cut where the first model has to be fitted: the row after it is the first one scored."""
+        parts: list[Scored] = []
+        at = 0
+        while not parts or at < len(rows.values):
+            end = len(rows.values)
+            if self.state.model is None:
+                end = min(end, at + self.state.rows_until_fit)
+            parts.append(self.state.apply(Rows(rows.values[at:end], rows.columns, rows.named)))
+            at = end
+            if self.state.fit_due and self.state.model is None:
+                self._fit_now(fit)
+        return parts
+
+    def _fit_now(self, fit: FitNow) -> None:
+        job = self._job()
+        self.state.apply(FitStarted())
+        try:
+            self.state.apply(ModelFitted(fit(job.settings, job.rows, job.columns), job.trained_to))
+        except MillstreamError as error:  # the rows stay; `last_error` says why, and the next interval tries again
+            self.state.apply(FitFailed(str(error), job.trained_to))
+
+    def _job(self) -> Job:
+        state = self.state
+        return Job(state.settings, state.training_rows(), len(state.columns or ()), state.sequence)

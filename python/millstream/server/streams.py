@@ -1,0 +1,301 @@
+"""Handlers of `/v1/ml/anomaly/stream`."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+import msgspec
+import numpy as np
+from msgspec import UNSET, Meta, Struct, UnsetType
+
+from millstream.backend.registry import backend_class
+from millstream.detector import Detector, FitRows, FitSettings, fit_to_bytes
+from millstream.errors import InvalidRequestError, MillstreamError
+from millstream.server.endpoint import Answer, Call, Nothing
+from millstream.server.entries import Entry, GoneError
+from millstream.server.limits import NAME, raise_all
+from millstream.server.named_stream import Batch, Job, NamedStream, Taken
+from millstream.server.service import Service
+from millstream.stream_settings import StreamSettings
+from millstream.stream_state import FitFailed, Floats, ModelFitted, Reset, StreamModel, describe, fit_model
+
+RESERVED = "detectors"
+DEFAULT_LAGS = (1, 2, 3)
+_log = logging.getLogger("millstream")
+
+
+class StreamRows(Struct, kw_only=True):
+    """The rows are under `data`; a parameter not sent keeps its value."""
+
+    model: Annotated[str, Meta(pattern=NAME)] = "default-stream"
+    backend: str | UnsetType = UNSET
+    min_samples: Annotated[int, Meta(ge=10)] | UnsetType = UNSET
+    retrain_interval: Annotated[int, Meta(ge=10)] | UnsetType = UNSET
+    window_size: Annotated[int, Meta(ge=50)] | UnsetType = UNSET
+    threshold: Annotated[float, Meta(ge=0, le=1)] | UnsetType = UNSET
+    contamination: Annotated[float, Meta(gt=0, le=0.5)] | UnsetType = UNSET
+    normalization: Literal["standardization", "zscore", "raw"] | UnsetType = UNSET
+    rolling_windows: list[Annotated[int, Meta(ge=1)]] | UnsetType = UNSET
+    include_lags: bool | UnsetType = UNSET
+    lag_periods: list[Annotated[int, Meta(ge=1)]] | UnsetType = UNSET
+    quiet_rows: Annotated[int, Meta(ge=0)] | UnsetType = UNSET
+
+
+class StreamRow(Struct, kw_only=True):
+    """What a stream says about one row; null while there is no model."""
+
+    index: int
+    score: float | None
+    is_anomaly: bool | None
+    is_alert: bool
+    raw_score: float | None
+    samples_until_ready: int
+    imputed: list[str] | UnsetType = UNSET
+
+
+class StreamingResult(Answer, kw_only=True):
+    """What a stream says about the rows of a call."""
+
+    object: Literal["streaming_result"] = "streaming_result"
+    model: str
+    status: str
+    results: list[StreamRow]
+    model_version: int
+    samples_collected: int
+    samples_until_ready: int
+    threshold: float
+
+
+class StreamStats(Answer, kw_only=True):
+    """How a stream stands."""
+
+    object: Literal["streaming_detector"] = "streaming_detector"
+    model_id: str
+    backend: str
+    status: str
+    model_version: int
+    samples_collected: int
+    total_processed: int
+    samples_since_retrain: int
+    min_samples: int
+    retrain_interval: int
+    window_size: int
+    threshold: float
+    is_ready: bool
+    contamination: float
+    quiet_rows: int
+    columns: list[str]
+    retrain_failures: int
+    last_error: str | None
+
+
+class StreamList(Answer, kw_only=True):
+    """All streams."""
+
+    object: Literal["list"] = "list"
+    data: list[StreamStats]
+    total: int
+
+
+class StreamReset(Answer, kw_only=True):
+    """The stream starts anew; its parameters stay."""
+
+    object: Literal["reset_result"] = "reset_result"
+    model: str
+    status: Literal["collecting"] = "collecting"
+    reset: Literal[True] = True
+
+
+class StreamDeleted(Answer, kw_only=True):
+    """The stream is gone."""
+
+    object: Literal["delete_result"] = "delete_result"
+    model: str
+    deleted: Literal[True] = True
+
+
+async def send(call: Call[StreamRows]) -> StreamingResult:
+    """Send rows to a stream, which the first call creates, and get their scores."""
+    name, service = call.ask.model, call.service
+    sent = _sent(call)
+    settings = StreamSettings(**sent)
+    batch = Batch(
+        _body(call), sent, lambda: _first_row(call.raw), service.settings.max_columns, _fit_from_thread(service)
+    )
+    most = call.size // 3 + 1  # a row takes three bytes at least
+
+    def here(stream: NamedStream) -> bool:
+        return call.short and not stream.may_fit(most)
+
+    taken: Taken = await service.streams.send_or_create(name, lambda: NamedStream(settings), batch, here)
+    if taken.job is not None:
+        service.spawn(_retrain(service, service.streams.get(name), taken.job))
+    return _result(name, taken)
+
+
+async def list_all(call: Call[Nothing]) -> StreamList:
+    """How all streams stand."""
+    data = [_stats(entry) for entry in call.service.streams]
+    return StreamList(data=data, total=len(data))
+
+
+async def stats(call: Call[Nothing]) -> StreamStats:
+    """How one stream stands."""
+    return _stats(call.service.streams.get(call.path["model"]))
+
+
+async def reset(call: Call[Nothing]) -> StreamReset:
+    """Forget rows, columns, model and counters."""
+    name = call.path["model"]
+    await call.service.streams.send(name, Reset())
+    return StreamReset(model=name)
+
+
+async def delete(call: Call[Nothing]) -> StreamDeleted:
+    """Delete a stream."""
+    name = call.path["model"]
+    await call.service.streams.delete(name)
+    return StreamDeleted(model=name)
+
+
+def _sent(call: Call[StreamRows]) -> dict[str, Any]:
+    """The parameters of a stream that the call sent, checked on their own."""
+    ask, limits = call.ask, call.service.limits
+    if ask.model == RESERVED:
+        raise InvalidRequestError(f"'model' is '{RESERVED}', which is reserved; choose another.", loc=("model",))
+    sent = {
+        name: value for name, value in msgspec.structs.asdict(ask).items() if value is not UNSET and name != "model"
+    }
+    include = sent.pop("include_lags", None)
+    if include is False and sent.get("lag_periods"):
+        raise InvalidRequestError(
+            "'include_lags' is false and 'lag_periods' asks for lags; leave one out.", loc=("include_lags",)
+        )
+    if include is not None:
+        sent.setdefault("lag_periods", DEFAULT_LAGS if include else ())
+    raise_all([w for field in ("rolling_windows", "lag_periods") for w in limits.windows(field, sent.get(field, ()))])
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in sent.items()}
+
+
+def _body(call: Call[StreamRows]) -> Any:
+    assert call.body is not None
+    return call.body
+
+
+def _first_row(raw: bytes) -> tuple[str, ...] | None:
+    """The keys of the first row when it is an object: they fix the columns. The body was read as JSON before."""
+    data = msgspec.json.decode(raw, type=dict[str, msgspec.Raw])["data"]
+    if bytes(data).lstrip()[:1] == b"[":
+        data = msgspec.json.decode(data, type=list[msgspec.Raw])[0]
+    first = msgspec.json.decode(data)
+    return tuple(first) if isinstance(first, Mapping) else None
+
+
+def _fit_from_thread(service: Service) -> Any:
+    """A fit that a thread at work on an event may call; it waits there, not on the event loop."""
+    loop = asyncio.get_running_loop()
+
+    def fit(settings: StreamSettings, rows: Floats, columns: int) -> StreamModel:
+        return asyncio.run_coroutine_threadsafe(_fit(service, settings, rows, columns), loop).result()
+
+    return fit
+
+
+async def _fit(service: Service, settings: StreamSettings, rows: Floats, columns: int) -> StreamModel:
+    if backend_class(settings.backend).fit_in == "thread":
+        return await service.fits.run("thread", fit_model, settings, rows, columns)
+    told = FitSettings(
+        settings.backend, settings.contamination, settings.normalization, missing="median", seed=settings.seed
+    )
+    names = tuple(str(at) for at in range(rows.shape[1]))
+    data = await service.fits.run("process", fit_to_bytes, told, FitRows(rows, names, False, None))
+    return describe(Detector.from_bytes(data), rows, columns)
+
+
+async def _retrain(service: Service, entry: Entry[NamedStream], job: Job) -> None:
+    """Fit on the snapshot in `job` and swap the model in, in one event."""
+    outcome: ModelFitted | FitFailed
+    try:
+        outcome = ModelFitted(await _fit(service, job.settings, job.rows, job.columns), job.trained_to)
+    except MillstreamError as error:
+        outcome = FitFailed(str(error), job.trained_to)
+    except Exception as error:
+        _log.exception("retraining '%s' failed", entry.name)
+        outcome = FitFailed(f"{type(error).__name__}: {error}", job.trained_to)
+    try:
+        await entry.send(outcome)
+    except GoneError:
+        _log.debug("'%s' was deleted while it was retrained", entry.name)
+
+
+def _result(name: str, taken: Taken) -> StreamingResult:
+    result = StreamingResult(
+        model=name,
+        status=taken.status,
+        results=_rows(taken),
+        model_version=taken.model_version,
+        samples_collected=taken.samples_collected,
+        samples_until_ready=taken.samples_until_ready,
+        threshold=taken.threshold,
+    )
+    if taken.ignored:
+        result.warnings = [f"column '{column}' is none of the stream's and was ignored" for column in taken.ignored]
+    return result
+
+
+def _rows(taken: Taken) -> list[StreamRow]:
+    rows: list[StreamRow] = []
+    for part in taken.parts:
+        start = len(rows)
+        values = zip(
+            part.score.tolist(),
+            part.is_anomaly.tolist(),
+            part.is_alert.tolist(),
+            part.raw_score.tolist(),
+            part.samples_until_ready.tolist(),
+            strict=True,
+        )
+        for at, (score, anomaly, alert, raw, missing) in enumerate(values, start):
+            scored = not math.isnan(score)  # there was a model
+            rows.append(
+                StreamRow(
+                    index=at,
+                    score=score if scored else None,
+                    is_anomaly=anomaly if scored else None,
+                    is_alert=alert,
+                    raw_score=raw if scored else None,
+                    samples_until_ready=missing,
+                )
+            )
+        if part.missing is not None:
+            for at in np.flatnonzero(part.missing.any(axis=1)).tolist():
+                rows[start + at].imputed = [taken.columns[column] for column in part.missing[at].nonzero()[0]]
+    return rows
+
+
+def _stats(entry: Entry[NamedStream]) -> StreamStats:
+    state = entry.value.state
+    settings = state.settings
+    return StreamStats(
+        model_id=entry.name,
+        backend=settings.backend,
+        status=state.status,
+        model_version=state.model_version,
+        samples_collected=state.samples_collected,
+        total_processed=state.total_processed,
+        samples_since_retrain=state.samples_since_retrain,
+        min_samples=settings.min_samples,
+        retrain_interval=settings.retrain_interval,
+        window_size=settings.window_size,
+        threshold=settings.threshold,
+        is_ready=state.model is not None,
+        contamination=settings.contamination,
+        quiet_rows=settings.quiet_rows,
+        columns=list(state.columns or ()),
+        retrain_failures=state.retrain_failures,
+        last_error=state.last_error,
+    )
