@@ -8,7 +8,6 @@ from importlib.metadata import version
 from typing import Any, Protocol
 
 import pytest
-
 from ratio import Ratio, interleave
 
 PEERS = ("numpy", "numba", "polars", "pyod", "scikit-learn", "blacksheep", "uvicorn")

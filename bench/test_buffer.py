@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import polars as pl
-
 import millstream as ms
+import polars as pl
 from conftest import Compare
 
 ROW = {"cpu": 45.25, "memory": 62.5, "disk_io": 120.0, "network": 500.75}

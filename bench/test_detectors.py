@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import numpy as np
-from pyod.models.ecod import ECOD
-
 import millstream as ms
+import numpy as np
 from conftest import Compare
+from pyod.models.ecod import ECOD
 
 
 def test_score_one_row_with_ecod(compare: Compare) -> None:

@@ -28,7 +28,7 @@ _HOMES = {
     "FitFailedError": "errors",
 }
 
-__all__ = sorted(_HOMES)
+__all__ = sorted(_HOMES)  # noqa: PLE0605 - names come from one table
 __version__ = "0.1.0"
 
 

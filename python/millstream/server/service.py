@@ -16,6 +16,7 @@ from millstream.server.model_store import ModelStore
 from millstream.server.named_buffer import NamedBuffer
 from millstream.server.named_stream import NamedStream
 from millstream.settings import Settings
+from millstream.warm_up import load_kernels
 
 _log = logging.getLogger("millstream")
 
@@ -74,8 +75,3 @@ def _decode(data: bytes, filename: str) -> Any:
     from millstream.detector import Detector
 
     return Detector.from_bytes(data, filename)
-
-
-def load_kernels() -> None:
-    """Load, or compile once, the kernels that score, so that no request waits for them."""
-    from millstream.backend import ecod_kernels, isolation_forest_kernels  # noqa: F401
