@@ -15,7 +15,7 @@ def test_append_a_dict(compare: Compare) -> None:
     frame = pl.DataFrame([ROW])
 
     def ours() -> int:
-        return buffer.append(ROW)
+        return int(buffer.append(ROW))
 
     def peer() -> pl.DataFrame:
         return frame.extend(pl.DataFrame([ROW]))

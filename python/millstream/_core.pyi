@@ -6,6 +6,9 @@ from typing import Any, Literal, final
 import numpy as np
 from numpy.typing import NDArray
 
+# A default written `...` is the one python.md names: () or all four statistics; "data" for `key`.
+__all__ = ["Body", "Buffer", "Table", "lags", "read_body", "read_rows", "rolling"]
+
 @final
 class Table:
     """Immutable columns with missing values. A slice of a buffer, features, or rows that came in.
@@ -20,7 +23,9 @@ class Table:
     @property
     def named(self) -> bool: ...  # False: rows came as arrays; columns are column_0, column_1, ...
     def __len__(self) -> int: ...
-    def __getitem__(self, name: str) -> NDArray[Any]: ...  # read-only; float64 without a copy where one chunk holds it
+    def __getitem__(
+        self, name: str, /
+    ) -> NDArray[Any]: ...  # read-only; float64 without a copy where one chunk holds it
     def matrix(self, columns: Sequence[str] | None = None) -> NDArray[np.float64]: ...  # (n, d), C order, missing = NaN
     def slice(self, offset: int, length: int) -> Table: ...
     def to_json(self) -> bytes: ...  # array of row objects, missing = null
@@ -35,8 +40,8 @@ class Buffer:
         cls,
         capacity: int = 10_000,
         columns: Sequence[str] | None = None,
-        rolling_windows: Sequence[int] = (),
-        lag_periods: Sequence[int] = (),
+        rolling_windows: Sequence[int] = ...,
+        lag_periods: Sequence[int] = ...,
         min_samples: int | None = None,
     ) -> Buffer: ...
     def append(self, data: object) -> int: ...
@@ -44,7 +49,7 @@ class Buffer:
     def features(
         self,
         rolling_windows: Sequence[int] | None = None,
-        include_rolling_stats: Sequence[str] = ("mean", "std", "min", "max"),
+        include_rolling_stats: Sequence[str] = ...,
         lag_periods: Sequence[int] | None = None,
         include_lags: bool = True,
         include_deltas: bool = False,
@@ -83,9 +88,12 @@ class Body:
     def form(self) -> Literal["absent", "null", "mapping", "mappings", "lists", "empty", "other"]: ...  # of the rows
     # InvalidRequestError with loc (key, row, column) for the first bad cell. Columns named in `text` come as the
     # text that was sent, whatever they hold (rows="text" only; the same names at every call).
-    def table(self, text: Sequence[str] = ()) -> Table: ...
+    def table(
+        self,
+        text: Sequence[str] = ...,
+    ) -> Table: ...
 
-def read_body(body: bytes, key: str | None = "data", rows: Literal["typed", "numeric", "text"] = "typed") -> Body: ...
+def read_body(body: bytes, key: str | None = ..., rows: Literal["typed", "numeric", "text"] = "typed") -> Body: ...
 
 # typed: a column's type is that of its first value, another type is refused (buffers).
 # numeric: numbers and null only (streams, list rows).
@@ -97,7 +105,7 @@ def read_rows(
 def rolling(
     values: object,
     windows: Sequence[int],
-    stats: Sequence[str] = ("mean", "std", "min", "max"),
+    stats: Sequence[str] = ...,
     min_samples: int | None = None,
 ) -> Table: ...
 def lags(values: object, periods: Sequence[int], deltas: bool = False) -> Table: ...

@@ -13,17 +13,28 @@ from numpy.typing import NDArray
 from millstream.errors import ModelFileError
 
 FORMAT_VERSION = 1
+_DTYPES = {"<f8": "F64", "<f4": "F32", "<i8": "I64", "<i4": "I32", "|u1": "U8", "|b1": "BOOL"}
 _META, _CHECKSUM, _VERSION = "millstream", "millstream.sha256", "millstream.format"
 
 
 def encode(meta: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> bytes:
     """The bytes of a model file holding `meta` (JSON) and `arrays`."""
-    from safetensors.numpy import save
-
     text = json.dumps(meta, ensure_ascii=False, allow_nan=False)
-    contiguous = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
-    metadata = {_META: text, _CHECKSUM: _checksum(text, contiguous), _VERSION: str(FORMAT_VERSION)}
-    return bytes(save(contiguous, metadata=metadata))
+    ordered = sorted(arrays, key=lambda name: (-arrays[name].itemsize, name))  # wide items first: all stay aligned
+    header: dict[str, Any] = {
+        "__metadata__": {_META: text, _CHECKSUM: _checksum(text, arrays), _VERSION: str(FORMAT_VERSION)}
+    }
+    parts, end = [], 0
+    for name in ordered:
+        part = np.ascontiguousarray(arrays[name]).tobytes()
+        dtype = _DTYPES[arrays[name].dtype.str]
+        header[name] = {"dtype": dtype, "shape": arrays[name].shape, "data_offsets": (end, end + len(part))}
+        parts.append(part)
+        end += len(part)
+    # Written here, not by safetensors, whose metadata has no fixed order: the same fit gives the same bytes.
+    head = json.dumps(header, ensure_ascii=False).encode()
+    head += b" " * (-len(head) % 8)
+    return b"".join((len(head).to_bytes(8, "little"), head, *parts))
 
 
 def decode(data: bytes, name: str = "the model file") -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
