@@ -5,7 +5,10 @@ import threading
 from typing import Any
 
 import numpy as np
+import polars as pl
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from millstream._core import Buffer, Table, rolling
 from millstream.errors import ConflictError, InvalidRequestError, WriterBusyError
 
@@ -171,3 +174,99 @@ def test_a_second_writer_is_refused() -> None:
     assert len(refused) == 1
     assert rows(buffer.snapshot()) == [{"a": 1.0}]
     assert buffer.append({"a": 3}) == 1
+
+
+def test_snapshots_share_the_ring_s_memory() -> None:
+    buffer = Buffer(1_000, None, [5])
+    buffer.append(np.arange(50.0).reshape(-1, 1))
+    first = pl.DataFrame(buffer.features([5], lag_periods=[]))
+    buffer.append(np.array([[99.0]]))
+    again = pl.DataFrame(buffer.features([5], lag_periods=[]))
+    for name in ("column_0", "column_0_rolling_std_5"):
+        addresses = {frame[name].to_arrow().buffers()[1].address for frame in (first, again)}
+        assert len(addresses) == 1, name
+    assert first["column_0"].to_list() == list(range(50))
+
+
+def test_memory_follows_the_rows_held() -> None:
+    buffer = Buffer(10_000_000)
+    assert buffer.memory_bytes <= 8_192
+    buffer.append(RNG.normal(size=(200_000, 4)))
+    assert buffer.memory_bytes <= 1.4 * 200_000 * 4 * 8
+
+
+OPERATIONS = st.lists(
+    st.one_of(
+        st.tuples(st.just("append"), st.integers(0, 40)),
+        st.tuples(st.just("column"), st.integers(1, 3)),
+        st.tuples(st.just("clear"), st.just(0)),
+    ),
+    max_size=12,
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(OPERATIONS, st.integers(1, 30), st.integers(0, 2**32 - 1))
+def test_any_program_gives_the_rows_and_features_of_a_plain_list(
+    program: list[tuple[str, int]], capacity: int, seed: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    windows = sorted({min(3, capacity), capacity})
+    buffer = Buffer(capacity, None, windows, [1], min_samples=1)
+    names = ["a"]
+    held: list[dict[str, float]] = []
+    arrived: dict[str, list[float]] = {}
+    for operation, count in program:
+        if operation == "clear":
+            buffer.clear()
+            held, arrived = [], {name: [] for name in arrived}
+        elif operation == "column":
+            names.append(f"c{len(names)}")
+        else:
+            fresh = [{name: float(rng.normal()) for name in names if rng.random() < 0.9} for _ in range(count)]
+            assert buffer.append(fresh) == count
+            held += fresh
+            for name in {key for row in fresh for key in row}:
+                arrived.setdefault(name, [])
+    kept = held[-capacity:]
+    assert len(buffer) == len(kept)
+    table = buffer.features(include_deltas=True)
+    assert set(buffer.columns) == set(arrived)
+    for name in arrived:
+        values = np.array([row.get(name, np.nan) for row in held])
+        np.testing.assert_array_equal(table[name], values[len(held) - len(kept) :])
+        for window in windows:
+            whole = rolling(values, [window], min_samples=1)
+            for stat in ("min", "max"):
+                want = whole[f"value_rolling_{stat}_{window}"][len(held) - len(kept) :]
+                np.testing.assert_array_equal(table[f"{name}_rolling_{stat}_{window}"], want)
+            for stat in ("mean", "std"):
+                want = whole[f"value_rolling_{stat}_{window}"][len(held) - len(kept) :]
+                np.testing.assert_allclose(table[f"{name}_rolling_{stat}_{window}"], want, rtol=1e-11, atol=1e-12)
+
+
+def test_readers_never_see_a_torn_row() -> None:
+    buffer = Buffer(500, ["x", "y"], [4])
+    stop = threading.Event()
+    wrong: list[str] = []
+
+    def read() -> None:
+        while not stop.is_set():
+            table = buffer.snapshot()
+            x, y = table["x"], table["y"]
+            if not (np.array_equal(y, 3 * x + 1) and np.array_equal(np.diff(x), np.ones(max(0, len(x) - 1)))):
+                wrong.append(f"{x[:3]} {y[:3]}")
+
+    readers = [threading.Thread(target=read) for _ in range(2)]
+    for reader in readers:
+        reader.start()
+    try:
+        for start in range(0, 60_000, 30):
+            x = np.arange(start, start + 30, dtype=np.float64)
+            buffer.append(np.column_stack([x, 3 * x + 1]))
+    finally:
+        stop.set()
+        for reader in readers:
+            reader.join()
+    assert wrong == []
+    assert len(buffer) == 500

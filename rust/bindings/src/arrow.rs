@@ -1,5 +1,6 @@
 //! Arrow in and out through PyCapsules (the Arrow PyCapsule interface): no pyarrow on either side.
 
+use std::borrow::Cow;
 use std::ffi::CStr;
 use std::ptr::NonNull;
 use std::sync::Arc;
@@ -233,11 +234,11 @@ fn extend_integers(
     Ok(())
 }
 
-/// A capsule with the table as a stream of one chunk.
+/// A capsule with the table as a stream, a chunk for each run of rows whose numbers stand in one place.
 pub(crate) fn export<'py>(py: Python<'py>, table: &Table) -> PyResult<Bound<'py, PyCapsule>> {
-    let batch = batch(table).map_err(|error| refuse(&error))?;
-    let schema = batch.schema();
-    let stream = FFI_ArrowArrayStream::new(Box::new(RecordBatchIterator::new([Ok(batch)], schema)));
+    let schema = batch(&table.slice(0, 0)).map_err(|error| refuse(&error))?.schema();
+    let batches: Vec<_> = table.pieces().iter().map(batch).collect();
+    let stream = FFI_ArrowArrayStream::new(Box::new(RecordBatchIterator::new(batches, schema)));
     PyCapsule::new_with_value(py, stream, STREAM)
 }
 
@@ -259,7 +260,10 @@ fn batch(table: &Table) -> Result<RecordBatch, ArrowError> {
 
 fn array(table: &Table, place: usize) -> ArrayRef {
     if let Some(values) = table.floats(place) {
-        return Arc::new(shared(table, values));
+        return Arc::new(match values {
+            Cow::Borrowed(values) => shared(table, values),
+            Cow::Owned(values) => floats(ScalarBuffer::from(values)),
+        });
     }
     match (table.booleans(place), table.texts(place)) {
         (Some(booleans), _) => Arc::new(BooleanArray::from(booleans.to_vec())),
@@ -270,13 +274,18 @@ fn array(table: &Table, place: usize) -> ArrayRef {
 
 /// The values themselves, not a copy; the array keeps the table alive.
 fn shared(table: &Table, values: &[f64]) -> Float64Array {
-    let missing = values.iter().fold(false, |missing, value| missing | value.is_nan());
-    let nulls = missing
-        .then(|| NullBuffer::new(BooleanBuffer::collect_bool(values.len(), |row| !values[row].is_nan())));
     let pointer = NonNull::from(values).cast::<u8>();
     // SAFETY: `values` are `size_of_val` bytes inside the columns of `table`, which never change, and which the
     // clone that the buffer owns keeps where they are.
     let buffer =
         unsafe { Buffer::from_custom_allocation(pointer, size_of_val(values), Arc::new(table.clone())) };
-    Float64Array::new(ScalarBuffer::from(buffer), nulls)
+    floats(ScalarBuffer::from(buffer))
+}
+
+/// Numbers whose NaN are nulls.
+fn floats(values: ScalarBuffer<f64>) -> Float64Array {
+    let missing = values.iter().fold(false, |missing, value| missing | value.is_nan());
+    let nulls = missing
+        .then(|| NullBuffer::new(BooleanBuffer::collect_bool(values.len(), |row| !values[row].is_nan())));
+    Float64Array::new(values, nulls)
 }

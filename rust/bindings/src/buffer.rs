@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use millstream_core::buffer::{Ask, Buffer};
+use millstream_core::buffer::{Ask, Buffer, View};
 use millstream_core::error::Error;
 use millstream_core::rows::Mode;
 use pyo3::prelude::*;
@@ -16,8 +16,10 @@ use crate::table::{PyTable, float_array};
 /// A ring of the newest `capacity` rows.
 #[pyclass(name = "Buffer", module = "millstream", frozen)]
 pub(crate) struct PyBuffer {
+    /// Held by the one who has the claim, so nobody waits for it.
     buffer: Mutex<Buffer>,
     writing: AtomicBool,
+    view: View,
 }
 
 /// The claim of one writer, given back when it goes.
@@ -53,7 +55,8 @@ impl PyBuffer {
         min_samples: Option<i64>,
     ) -> PyResult<Self> {
         let buffer = Buffer::new(capacity, columns.as_deref(), &rolling_windows, &lag_periods, min_samples);
-        Ok(Self { buffer: Mutex::new(buffer.map_err(raise)?), writing: AtomicBool::new(false) })
+        let buffer = buffer.map_err(raise)?;
+        Ok(Self { view: buffer.view(), buffer: Mutex::new(buffer), writing: AtomicBool::new(false) })
     }
 
     /// Takes in one row or many, or none of them; how many.
@@ -67,7 +70,7 @@ impl PyBuffer {
     #[pyo3(signature = (tail=None))]
     fn snapshot(&self, py: Python<'_>, tail: Option<i64>) -> PyResult<PyTable> {
         let tail = newest(tail)?;
-        Ok(py.detach(|| self.lock().snapshot(tail)).into())
+        Ok(py.detach(|| self.view.snapshot(tail)).into())
     }
 
     /// The newest rows with features.
@@ -97,15 +100,12 @@ impl PyBuffer {
             min_samples,
             tail: newest(tail)?,
         };
-        py.detach(|| self.lock().features(&ask)).map(PyTable::from).map_err(raise)
+        py.detach(|| self.view.features(&ask)).map(PyTable::from).map_err(raise)
     }
 
     /// The declared features of the newest row by name; None where missing.
     fn newest<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
-        let (names, values) = py.detach(|| {
-            let buffer = self.lock();
-            (buffer.feature_names(), buffer.newest_values())
-        });
+        let (names, values) = py.detach(|| self.view.newest());
         let newest = PyDict::new(py);
         for (name, value) in names.iter().zip(values) {
             newest.set_item(name, (!value.is_nan()).then_some(value))?;
@@ -123,19 +123,19 @@ impl PyBuffer {
     /// The declared features of the newest row, in the order of `feature_names`; a copy.
     #[getter]
     fn newest_values<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        let values = py.detach(|| self.lock().newest_values());
+        let values = py.detach(|| self.view.newest_values());
         float_array(py, &values)
     }
 
     #[getter]
     fn feature_names<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
-        let names = py.detach(|| self.lock().feature_names());
+        let names = py.detach(|| self.view.feature_names());
         PyTuple::new(py, names)
     }
 
     #[getter]
     fn capacity(&self, py: Python<'_>) -> usize {
-        py.detach(|| self.lock().capacity())
+        py.detach(|| self.view.capacity())
     }
 
     #[getter]
@@ -152,38 +152,35 @@ impl PyBuffer {
 
     #[getter]
     fn rolling_windows<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
-        let windows = py.detach(|| self.lock().plan().windows().to_vec());
+        let windows = py.detach(|| self.view.plan().windows().to_vec());
         PyTuple::new(py, windows)
     }
 
     #[getter]
     fn lag_periods<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
-        let lags = py.detach(|| self.lock().plan().lags().to_vec());
+        let lags = py.detach(|| self.view.plan().lags().to_vec());
         PyTuple::new(py, lags)
     }
 
     #[getter]
     fn memory_bytes(&self, py: Python<'_>) -> usize {
-        py.detach(|| self.lock().memory_bytes())
+        py.detach(|| self.view.memory_bytes())
     }
 
     #[getter]
     fn append_count(&self, py: Python<'_>) -> u64 {
-        py.detach(|| self.lock().append_count())
+        py.detach(|| self.view.append_count())
     }
 
     fn __len__(&self, py: Python<'_>) -> usize {
-        py.detach(|| self.lock().len())
+        py.detach(|| self.view.len())
     }
 }
 
 impl PyBuffer {
     fn names(&self, wanted: impl Fn(bool) -> bool) -> Vec<String> {
-        self.lock()
-            .columns()
-            .filter(|(_, numeric)| wanted(*numeric))
-            .map(|(name, _)| name.to_owned())
-            .collect()
+        let columns = self.view.columns();
+        columns.iter().filter(|(_, numeric)| wanted(*numeric)).map(|(name, _)| name.to_string()).collect()
     }
 }
 

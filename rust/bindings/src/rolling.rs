@@ -77,7 +77,7 @@ fn of_table(table: &Table) -> Vec<(String, Vec<f64>)> {
     let column = |place: usize| {
         let name = table.columns()[place].name();
         let name = if name.is_empty() { "value" } else { name };
-        table.floats(place).map(|values| (name.to_owned(), values.to_vec()))
+        table.floats(place).map(|values| (name.to_owned(), values.into_owned()))
     };
     (0..table.columns().len()).filter_map(column).collect()
 }

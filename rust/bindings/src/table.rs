@@ -60,7 +60,7 @@ impl PyTable {
     fn __getitem__<'py>(&self, py: Python<'py>, name: &str) -> PyResult<Bound<'py, PyAny>> {
         let place = self.place(name)?;
         if let Some(values) = self.0.floats(place) {
-            return float_array(py, values);
+            return float_array(py, &values);
         }
         let objects = match (self.0.booleans(place), self.0.texts(place)) {
             (Some(booleans), _) => booleans.into_pyobject(py)?.into_any(),

@@ -1,9 +1,12 @@
 //! The newest rows of a stream, their declared features kept up as they arrive.
 
-use std::collections::VecDeque;
+use std::borrow::Cow;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::error::{Error, Result};
 use crate::features::{Feature, Plan, Request};
+use crate::ring::{Kind, Reader, Ring, Snapshot, Value};
 use crate::rolling::{Live, Scratch};
 use crate::rows::{MAX_CELLS, MAX_COLUMNS, Texts, Values};
 use crate::table::{Column, Table};
@@ -29,31 +32,58 @@ pub struct Ask<'a> {
     pub tail: Option<usize>,
 }
 
-/// A ring of the newest rows.
+/// What a column holds, and where in the ring.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Holds {
+    /// No value so far, and no place.
+    Nothing,
+    /// Numbers; the declared features stand in the places after it.
+    Numbers { place: usize },
+    /// Booleans, as 0 and 1.
+    Booleans { place: usize },
+    /// Texts.
+    Texts { place: usize },
+}
+
+#[derive(Clone)]
+struct Described {
+    name: Arc<str>,
+    holds: Holds,
+}
+
+impl Described {
+    fn is_numeric(&self) -> bool {
+        matches!(self.holds, Holds::Numbers { .. })
+    }
+
+    /// The kind of its values, and what to call them.
+    fn kind(&self) -> Option<(&'static str, &'static str)> {
+        match self.holds {
+            Holds::Nothing => None,
+            Holds::Numbers { .. } => Some(("float64", "numbers")),
+            Holds::Booleans { .. } => Some(("boolean", "true and false")),
+            Holds::Texts { .. } => Some(("string", "text")),
+        }
+    }
+}
+
+/// The columns of one moment.
+struct Columns {
+    described: Vec<Described>,
+    plan: Plan,
+}
+
+/// A ring of the newest rows, and the right to change it. Any number of [`View`]s read it meanwhile.
 pub struct Buffer {
-    capacity: usize,
+    ring: Ring<Columns>,
+    view: View,
     fixed: bool,
     plan: Plan,
-    columns: Vec<Held>,
-    rows: usize,
-    appended: u64,
-    scratch: Scratch,
-}
-
-struct Held {
-    name: Box<str>,
-    cells: Cells,
-    live: Live,
-    /// The declared features, each as long as the rows held.
-    features: Vec<VecDeque<f64>>,
-}
-
-enum Cells {
-    /// No value so far.
-    Unknown,
-    Number(VecDeque<f64>),
-    Boolean(VecDeque<Option<bool>>),
-    Text(VecDeque<Option<Box<str>>>),
+    columns: Vec<Described>,
+    /// The state of the declared features, for columns of numbers.
+    live: Vec<Option<Live>>,
+    /// The places the ring has given out.
+    places: usize,
 }
 
 impl Buffer {
@@ -73,33 +103,31 @@ impl Buffer {
                 || Error::invalid(format!("A capacity of {capacity} rows. It is from 1 to {MAX_CAPACITY}.")),
             )?;
         let plan = Plan::declared(windows, lags, min_samples, capacity)?;
-        let mut buffer = Self {
-            capacity,
-            fixed: columns.is_some(),
-            plan,
-            columns: Vec::new(),
-            rows: 0,
-            appended: 0,
-            scratch: Scratch::default(),
-        };
-        for name in columns.unwrap_or_default() {
-            if buffer.place(name).is_some() {
-                return Err(Error::invalid(format!(
-                    "The column '{name}' comes twice. Name each column once."
-                )));
-            }
-            buffer.columns.push(Held::new(name, Cells::Number(VecDeque::new()), &buffer.plan));
+        let ring = Ring::new(capacity, Columns { described: Vec::new(), plan: plan.clone() });
+        let view = View { reader: ring.reader(), capacity, beside: Arc::default() };
+        let fixed = columns.is_some();
+        let mut buffer = Self { ring, view, fixed, plan, columns: Vec::new(), live: Vec::new(), places: 0 };
+        let names = columns.unwrap_or_default();
+        if let Some(twice) = (1..names.len()).find(|at| names[..*at].contains(&names[*at])) {
+            let name = &names[twice];
+            return Err(Error::invalid(format!("The column '{name}' comes twice. Name each column once.")));
         }
-        let names: Vec<_> = buffer.columns.iter().map(|column| (&*column.name, true)).collect();
-        buffer.check(&names)?;
+        buffer.check(&names.iter().map(|name| (name.as_str(), true)).collect::<Vec<_>>())?;
+        buffer.grow(names.iter().map(|name| (name.as_str(), "float64")));
         Ok(buffer)
+    }
+
+    /// A reader that needs no lock.
+    #[must_use]
+    pub fn view(&self) -> View {
+        self.view.clone()
     }
 
     fn check(&self, columns: &[(&str, bool)]) -> Result<()> {
         if columns.len() > MAX_COLUMNS {
+            let count = columns.len();
             return Err(Error::invalid(format!(
-                "{} columns, but a buffer has at most {MAX_COLUMNS}. Send fewer.",
-                columns.len()
+                "{count} columns, but a buffer has at most {MAX_COLUMNS}. Send fewer."
             )));
         }
         let numeric = || columns.iter().filter(|(_, numeric)| *numeric).map(|(name, _)| *name);
@@ -117,33 +145,21 @@ impl Buffer {
     /// A value of another type than its column's, a column that is new or missing where they are fixed, a
     /// feature named like a column.
     pub fn append(&mut self, table: &Table) -> Result<usize> {
-        let places = self.places(table)?;
-        for (from, to) in places.iter().enumerate() {
+        let targets = self.targets(table)?;
+        for (from, to) in targets.iter().enumerate() {
             if let Some(to) = to {
-                self.columns[*to].check(table, from)?;
+                self.check_kind(*to, table, from)?;
             }
         }
-        self.check_grown(table, &places)?;
-        let mut sources: Vec<Option<usize>> = vec![None; self.columns.len()];
-        for (from, to) in places.into_iter().enumerate() {
-            match to {
-                Some(to) => sources[to] = Some(from),
-                None => {
-                    self.columns.push(Held::new(table.columns()[from].name(), Cells::Unknown, &self.plan));
-                    sources.push(Some(from));
-                }
-            }
-        }
-        for (column, source) in self.columns.iter_mut().zip(sources) {
-            column.append(table, source, self.rows, self.appended, self.capacity);
-        }
-        self.rows = (self.rows + table.len()).min(self.capacity);
-        self.appended += table.len() as u64;
+        let sources = self.prepare(table, &targets)?;
+        self.write(table, &sources);
+        self.ring.publish();
+        self.count_memory();
         Ok(table.len())
     }
 
     /// For each column of the table the column here; `None`: new.
-    fn places(&self, table: &Table) -> Result<Vec<Option<usize>>> {
+    fn targets(&self, table: &Table) -> Result<Vec<Option<usize>>> {
         let width = table.columns().len();
         if !table.named() && !self.columns.is_empty() {
             if width != self.columns.len() {
@@ -154,21 +170,21 @@ impl Buffer {
             }
             return Ok((0..width).map(Some).collect());
         }
-        let places: Vec<_> = table.columns().iter().map(|column| self.place(column.name())).collect();
+        let targets: Vec<_> = table.columns().iter().map(|column| self.place(column.name())).collect();
         if self.fixed && !table.is_empty() {
-            self.check_fixed(table, &places)?;
+            self.check_fixed(table, &targets)?;
         }
-        Ok(places)
+        Ok(targets)
     }
 
-    fn check_fixed(&self, table: &Table, places: &[Option<usize>]) -> Result<()> {
+    fn check_fixed(&self, table: &Table, targets: &[Option<usize>]) -> Result<()> {
         let names = || self.columns.iter().map(|column| &*column.name).collect::<Vec<_>>().join(", ");
-        if let Some(new) = places.iter().position(Option::is_none) {
+        if let Some(new) = targets.iter().position(Option::is_none) {
             let name = table.columns()[new].name();
             let message = format!("'{name}' is no column of this buffer. Its columns are: {}.", names());
             return Err(Error::cell(table.first_value(new).unwrap_or(0) as u64, name, message));
         }
-        let absent = |to: usize| match places.iter().position(|place| *place == Some(to)) {
+        let absent = |to: usize| match targets.iter().position(|target| *target == Some(to)) {
             Some(from) => table.columns()[from].absent().map(|row| (row, to)),
             None => Some((0, to)),
         };
@@ -180,11 +196,48 @@ impl Buffer {
         Ok(())
     }
 
-    fn check_grown(&self, table: &Table, places: &[Option<usize>]) -> Result<()> {
+    fn check_kind(&self, to: usize, table: &Table, from: usize) -> Result<()> {
+        let given = table.columns()[from].kind();
+        let Some((kind, held)) = self.columns[to].kind() else { return Ok(()) };
+        if given == kind || given == "null" {
+            return Ok(());
+        }
+        let given = match given {
+            "float64" => "A number",
+            "boolean" => "true or false",
+            _ => "Text",
+        };
+        let name = &self.columns[to].name;
+        let message = format!("{given} in column '{name}', which holds {held}. Send {held} or null.");
+        Err(Error::cell(table.first_value(from).unwrap_or(0) as u64, name, message))
+    }
+
+    /// Makes room for what is new; for each column here the table's.
+    fn prepare(&mut self, table: &Table, targets: &[Option<usize>]) -> Result<Vec<Option<usize>>> {
+        let kind = |from: usize| table.columns()[from].kind();
+        let new: Vec<_> = (0..targets.len()).filter(|from| targets[*from].is_none()).collect();
+        let mut sources = vec![None; self.columns.len()];
+        let mut woken = Vec::new();
+        for (from, to) in targets.iter().enumerate().filter_map(|(from, to)| Some((from, (*to)?))) {
+            sources[to] = Some(from);
+            if self.columns[to].holds == Holds::Nothing && kind(from) != "null" {
+                woken.push((to, kind(from)));
+            }
+        }
+        if !woken.is_empty() || !new.is_empty() {
+            self.check_grown(table, targets)?;
+            self.wake(&woken);
+            self.grow(new.iter().map(|from| (table.columns()[*from].name(), kind(*from))));
+        }
+        sources.extend(new.into_iter().map(Some));
+        Ok(sources)
+    }
+
+    fn check_grown(&self, table: &Table, targets: &[Option<usize>]) -> Result<()> {
         let mut columns: Vec<(&str, bool)> =
             self.columns.iter().map(|column| (&*column.name, column.is_numeric())).collect();
-        for (from, to) in places.iter().enumerate() {
-            let numeric = table.floats(from).is_some();
+        for (from, to) in targets.iter().enumerate() {
+            let numeric = table.columns()[from].kind() == "float64";
             match to {
                 Some(to) => columns[*to].1 |= numeric,
                 None => columns.push((table.columns()[from].name(), numeric)),
@@ -193,19 +246,128 @@ impl Buffer {
         self.check(&columns)
     }
 
-    /// Forgets the rows; columns, their types and the declared features stay.
-    pub fn clear(&mut self) {
-        self.rows = 0;
-        for column in &mut self.columns {
-            column.clear();
+    /// Gives places to columns that held nothing.
+    fn wake(&mut self, columns: &[(usize, &str)]) {
+        let mut kinds = Vec::new();
+        for (at, kind) in columns {
+            self.columns[*at].holds = self.holds(kind, &mut kinds);
+            self.live[*at] = self.columns[*at].is_numeric().then(|| Live::new(&self.plan));
+        }
+        self.add_places(&kinds);
+    }
+
+    /// Adds columns at the end.
+    fn grow<'a>(&mut self, columns: impl Iterator<Item = (&'a str, &'a str)>) {
+        let mut kinds = Vec::new();
+        for (name, kind) in columns {
+            let column = Described { name: name.into(), holds: self.holds(kind, &mut kinds) };
+            self.live.push(column.is_numeric().then(|| Live::new(&self.plan)));
+            self.columns.push(column);
+        }
+        self.add_places(&kinds);
+    }
+
+    fn holds(&mut self, kind: &str, kinds: &mut Vec<Kind>) -> Holds {
+        let place = self.places;
+        let (holds, stored, count) = match kind {
+            "float64" => (Holds::Numbers { place }, Kind::Number, 1 + self.plan.per_column()),
+            "boolean" => (Holds::Booleans { place }, Kind::Number, 1),
+            "string" => (Holds::Texts { place }, Kind::Text, 1),
+            _ => (Holds::Nothing, Kind::Number, 0),
+        };
+        kinds.extend(std::iter::repeat_n(stored, count));
+        self.places += count;
+        holds
+    }
+
+    fn add_places(&mut self, kinds: &[Kind]) {
+        let columns = Columns { described: self.columns.clone(), plan: self.plan.clone() };
+        self.ring.add_columns(kinds, columns);
+    }
+
+    fn write(&mut self, table: &Table, sources: &[Option<usize>]) {
+        let columns: Vec<_> = sources.iter().map(|from| Source::of(table, *from)).collect();
+        let mut features = vec![0.0; self.plan.per_column()];
+        for row in 0..table.len() {
+            self.ring.open();
+            for (at, source) in columns.iter().enumerate() {
+                self.write_cell(at, source, row, &mut features);
+            }
         }
     }
 
+    fn write_cell(&mut self, at: usize, source: &Source<'_>, row: usize, features: &mut [f64]) {
+        match self.columns[at].holds {
+            Holds::Nothing => {}
+            Holds::Numbers { place } => {
+                let value = source.numbers.as_ref().map_or(f64::NAN, |values| values[row]);
+                self.ring.put(place, Value::Number(value));
+                if let Some(live) = self.live[at].as_mut().filter(|_| !features.is_empty()) {
+                    live.push(self.ring.written() - 1, value, features);
+                    for (feature, value) in features.iter().enumerate() {
+                        self.ring.put(place + 1 + feature, Value::Number(*value));
+                    }
+                }
+            }
+            Holds::Booleans { place } => {
+                if let Some(value) = source.booleans.and_then(|values| values[row]) {
+                    self.ring.put(place, Value::Number(f64::from(u8::from(value))));
+                }
+            }
+            Holds::Texts { place } => {
+                let text = source.texts.as_ref().and_then(|values| values[row]);
+                self.ring.put(place, Value::Text(text.map(Into::into)));
+            }
+        }
+    }
+
+    fn count_memory(&self) {
+        let live: usize =
+            self.live.iter().flatten().map(|live| size_of::<Live>() + live.memory_bytes()).sum();
+        self.view.beside.store(live + self.ring.spare_bytes(), Ordering::Relaxed);
+    }
+
+    /// Forgets the rows; columns, their types and the declared features stay.
+    pub fn clear(&mut self) {
+        self.ring.clear();
+        self.live.iter_mut().flatten().for_each(Live::reset);
+        self.count_memory();
+    }
+}
+
+/// Where the new values of one column stand.
+struct Source<'a> {
+    numbers: Option<Cow<'a, [f64]>>,
+    booleans: Option<&'a [Option<bool>]>,
+    texts: Option<Vec<Option<&'a str>>>,
+}
+
+impl<'a> Source<'a> {
+    fn of(table: &'a Table, from: Option<usize>) -> Self {
+        Self {
+            numbers: from.and_then(|from| table.floats(from)),
+            booleans: from.and_then(|from| table.booleans(from)),
+            texts: from.and_then(|from| table.texts(from)),
+        }
+    }
+}
+
+/// Reads a buffer without a lock while it is written.
+#[derive(Clone)]
+pub struct View {
+    reader: Reader<Columns>,
+    capacity: usize,
+    /// The bytes the writer holds beside the segments.
+    beside: Arc<AtomicUsize>,
+}
+
+impl View {
     /// The newest `tail` rows, or all.
     #[must_use]
     pub fn snapshot(&self, tail: Option<usize>) -> Table {
-        let rows = tail.map_or(self.rows, |tail| tail.min(self.rows));
-        Table::new(self.columns.iter().map(|column| column.newest(rows, self.rows)).collect(), rows)
+        let rows = self.reader.snapshot().tail(tail.unwrap_or(usize::MAX));
+        let columns = rows.meta().described.iter().map(|column| original(&rows, column)).collect();
+        Table::new(columns, rows.len())
     }
 
     /// The newest rows with features. Those that were declared are as they were when their row arrived, unless
@@ -213,45 +375,41 @@ impl Buffer {
     ///
     /// # Errors
     /// As [`Plan::new`]; a feature named like a column; an answer beyond [`MAX_CELLS`] cells.
-    pub fn features(&mut self, ask: &Ask<'_>) -> Result<Table> {
-        let plan = self.plan_of(ask)?;
-        let names = self.columns.iter().map(|column| &*column.name);
-        let numeric = || self.columns.iter().filter(|column| column.is_numeric());
-        plan.check_names(names, numeric().map(|column| &*column.name))?;
-        let rows = ask.tail.map_or(self.rows, |tail| tail.min(self.rows));
-        let width = self.columns.len() + numeric().count() * plan.per_column();
-        if rows.saturating_mul(width) > MAX_CELLS {
+    pub fn features(&self, ask: &Ask<'_>) -> Result<Table> {
+        let held = self.reader.snapshot();
+        let columns = &held.meta().described;
+        let plan = self.plan_of(ask, &held.meta().plan)?;
+        let numeric = || columns.iter().filter(|column| column.is_numeric());
+        plan.check_names(columns.iter().map(|column| &*column.name), numeric().map(|column| &*column.name))?;
+        let rows = held.clone().tail(ask.tail.unwrap_or(usize::MAX));
+        let width = columns.len() + numeric().count() * plan.per_column();
+        if rows.len().saturating_mul(width) > MAX_CELLS {
+            let rows = rows.len();
             return Err(Error::TooLarge {
                 message: format!(
                     "{rows} rows of {width} columns are more than {MAX_CELLS} cells. Ask for fewer features, or for the newest rows with tail."
                 ),
             });
         }
-        let mut columns: Vec<_> = self.columns.iter().map(|column| column.newest(rows, self.rows)).collect();
-        let kept = ask.min_samples.is_none() || plan.min_samples() == self.plan.min_samples();
-        let first_sequence = self.appended - self.rows as u64;
-        for column in self.columns.iter().filter(|column| column.is_numeric()) {
-            let declared = kept.then_some(&self.plan);
-            columns.extend(column.features(
-                &plan,
-                declared,
-                rows,
-                self.rows,
-                first_sequence,
-                &mut self.scratch,
-            ));
+        let declared = &held.meta().plan;
+        let kept = ask.min_samples.is_none() || plan.min_samples() == declared.min_samples();
+        let declared = if kept { declared.clone() } else { Plan::default() };
+        let mut out: Vec<_> = columns.iter().map(|column| original(&rows, column)).collect();
+        let mut scratch = Scratch::default();
+        for column in numeric() {
+            out.extend(features(&held, &rows, column, &plan, &declared, &mut scratch));
         }
-        Ok(Table::new(columns, rows))
+        Ok(Table::new(out, rows.len()))
     }
 
-    fn plan_of(&self, ask: &Ask<'_>) -> Result<Plan> {
+    fn plan_of(&self, ask: &Ask<'_>, declared: &Plan) -> Result<Plan> {
         let or_default = |declared: &[usize], default: &[usize]| -> Vec<i64> {
             let used = if declared.is_empty() { default } else { declared };
             used.iter().filter(|rows| **rows <= self.capacity).map(|rows| *rows as i64).collect()
         };
         let windows =
-            ask.windows.map_or_else(|| or_default(self.plan.windows(), &[5, 10, 20]), <[i64]>::to_vec);
-        let lags = ask.lags.map_or_else(|| or_default(self.plan.lags(), &[1, 2, 3]), <[i64]>::to_vec);
+            ask.windows.map_or_else(|| or_default(declared.windows(), &[5, 10, 20]), <[i64]>::to_vec);
+        let lags = ask.lags.map_or_else(|| or_default(declared.lags(), &[1, 2, 3]), <[i64]>::to_vec);
         Plan::new(Request {
             windows: &windows,
             stats: ask.stats,
@@ -266,22 +424,26 @@ impl Buffer {
     /// The names of the declared features.
     #[must_use]
     pub fn feature_names(&self) -> Vec<String> {
-        let numeric = self.columns.iter().filter(|column| column.is_numeric());
-        numeric.flat_map(|column| self.plan.names(&column.name)).collect()
+        names(&self.reader.snapshot())
     }
 
     /// The declared features of the newest row, NaN where missing.
     #[must_use]
     pub fn newest_values(&self) -> Vec<f64> {
-        let numeric = self.columns.iter().filter(|column| column.is_numeric());
-        let newest = |feature: &VecDeque<f64>| feature.back().copied().unwrap_or(f64::NAN);
-        numeric.flat_map(|column| column.features.iter().map(newest)).collect()
+        values(&self.reader.snapshot())
+    }
+
+    /// The declared features of the newest row with their names.
+    #[must_use]
+    pub fn newest(&self) -> (Vec<String>, Vec<f64>) {
+        let rows = self.reader.snapshot();
+        (names(&rows), values(&rows))
     }
 
     /// The declared features.
     #[must_use]
-    pub fn plan(&self) -> &Plan {
-        &self.plan
+    pub fn plan(&self) -> Plan {
+        self.reader.snapshot().meta().plan.clone()
     }
 
     /// The most rows it holds.
@@ -291,189 +453,110 @@ impl Buffer {
     }
 
     /// The names of the columns, and whether each holds numbers.
-    pub fn columns(&self) -> impl Iterator<Item = (&str, bool)> {
-        self.columns.iter().map(|column| (&*column.name, column.is_numeric()))
+    #[must_use]
+    pub fn columns(&self) -> Vec<(Arc<str>, bool)> {
+        let rows = self.reader.snapshot();
+        rows.meta().described.iter().map(|column| (column.name.clone(), column.is_numeric())).collect()
     }
 
     /// The rows it holds.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.rows
+        self.reader.snapshot().len()
     }
 
     /// Whether it holds no rows.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.rows == 0
+        self.len() == 0
     }
 
     /// The rows ever taken in.
     #[must_use]
     pub fn append_count(&self) -> u64 {
-        self.appended
+        self.reader.published()
     }
 
     /// The bytes it holds.
     #[must_use]
     pub fn memory_bytes(&self) -> usize {
-        size_of::<Self>() + self.columns.iter().map(Held::memory_bytes).sum::<usize>()
+        size_of::<Buffer>() + self.reader.snapshot().bytes() + self.beside.load(Ordering::Relaxed)
     }
 }
 
-fn keep<T: Clone>(
-    values: &mut VecDeque<T>,
+fn names(rows: &Snapshot<Columns>) -> Vec<String> {
+    let columns = rows.meta();
+    let numeric = columns.described.iter().filter(|column| column.is_numeric());
+    numeric.flat_map(|column| columns.plan.names(&column.name)).collect()
+}
+
+fn values(rows: &Snapshot<Columns>) -> Vec<f64> {
+    let count = rows.meta().plan.per_column();
+    let places = rows.meta().described.iter().filter_map(|column| match column.holds {
+        Holds::Numbers { place } => Some(place + 1..=place + count),
+        _ => None,
+    });
+    places.flatten().map(|place| rows.newest(place)).collect()
+}
+
+fn original(rows: &Snapshot<Columns>, column: &Described) -> Column {
+    match column.holds {
+        Holds::Nothing => Column::new(&column.name, Values::Unknown),
+        Holds::Numbers { place } => Column::shared(&column.name, rows.column(place)),
+        Holds::Booleans { place } => {
+            let chunks = rows.column(place);
+            let values = chunks.iter().flat_map(|chunk| chunk.numbers());
+            let boolean = |value: &f64| (!value.is_nan()).then_some(*value != 0.0);
+            Column::new(&column.name, Values::Boolean(values.map(boolean).collect()))
+        }
+        Holds::Texts { place } => {
+            let (mut present, mut texts) = (Vec::new(), Texts::default());
+            for text in rows.column(place).iter().flat_map(|chunk| chunk.texts()) {
+                present.push(text.is_some());
+                texts.push(text.as_deref().unwrap_or_default());
+            }
+            Column::new(&column.name, Values::Text { present, texts })
+        }
+    }
+}
+
+/// The features of one column: those declared where they stand, the others computed over the rows held.
+fn features(
+    held: &Snapshot<Columns>,
+    rows: &Snapshot<Columns>,
+    column: &Described,
+    plan: &Plan,
+    declared: &Plan,
+    scratch: &mut Scratch,
+) -> Vec<Column> {
+    let Holds::Numbers { place } = column.holds else { return Vec::new() };
+    let mut computed = compute(held, rows.len(), place, &plan.without(declared), scratch).into_iter();
+    let known: Vec<_> = declared.features().collect();
+    let one = |feature: Feature| {
+        let name = feature.name(&column.name);
+        match known.iter().position(|known| *known == feature) {
+            Some(at) => Column::shared(&name, rows.column(place + 1 + at)),
+            None => Column::numbers(&name, computed.next().unwrap_or_default()),
+        }
+    };
+    plan.features().map(one).collect()
+}
+
+fn compute(
+    held: &Snapshot<Columns>,
     rows: usize,
-    missing: &T,
-    new: impl Iterator<Item = T>,
-    capacity: usize,
-) {
-    values.resize(rows, missing.clone());
-    for value in new {
-        if values.len() == capacity {
-            values.pop_front();
-        }
-        values.push_back(value);
+    place: usize,
+    plan: &Plan,
+    scratch: &mut Scratch,
+) -> Vec<Vec<f64>> {
+    if plan.is_empty() {
+        return Vec::new();
     }
-}
-
-impl Held {
-    fn new(name: &str, cells: Cells, plan: &Plan) -> Self {
-        let features = vec![VecDeque::new(); plan.per_column()];
-        Self { name: name.into(), cells, live: Live::new(plan), features }
-    }
-
-    fn is_numeric(&self) -> bool {
-        matches!(self.cells, Cells::Number(_))
-    }
-
-    fn check(&self, table: &Table, from: usize) -> Result<()> {
-        let kind = table.columns()[from].kind();
-        let (held, fits) = match self.cells {
-            Cells::Unknown => return Ok(()),
-            Cells::Number(_) => ("numbers", kind == "float64"),
-            Cells::Boolean(_) => ("true and false", kind == "boolean"),
-            Cells::Text(_) => ("text", kind == "string"),
-        };
-        if fits || kind == "null" {
-            return Ok(());
-        }
-        let given = match kind {
-            "float64" => "A number",
-            "boolean" => "true or false",
-            _ => "Text",
-        };
-        let name = &self.name;
-        let message = format!("{given} in column '{name}', which holds {held}. Send {held} or null.");
-        Err(Error::cell(table.first_value(from).unwrap_or(0) as u64, name, message))
-    }
-
-    /// Takes in the rows of the table's column `from`, missing values where there is none.
-    fn append(&mut self, table: &Table, from: Option<usize>, rows: usize, sequence: u64, capacity: usize) {
-        let new = table.len();
-        if let (Cells::Unknown, Some(from)) = (&self.cells, from) {
-            self.cells = match table.columns()[from].kind() {
-                "float64" => Cells::Number(VecDeque::new()),
-                "boolean" => Cells::Boolean(VecDeque::new()),
-                "string" => Cells::Text(VecDeque::new()),
-                _ => Cells::Unknown,
-            };
-        }
-        match &mut self.cells {
-            Cells::Unknown => {}
-            Cells::Number(values) => {
-                let nothing = vec![f64::NAN; new];
-                let sent = from.and_then(|from| table.floats(from)).unwrap_or(&nothing);
-                keep(values, rows, &f64::NAN, sent.iter().copied(), capacity);
-                self.append_features(sent, rows, sequence, capacity);
-            }
-            Cells::Boolean(values) => {
-                let nothing = vec![None; new];
-                let sent = from.and_then(|from| table.booleans(from)).unwrap_or(&nothing);
-                keep(values, rows, &None, sent.iter().copied(), capacity);
-            }
-            Cells::Text(values) => {
-                let sent = from.and_then(|from| table.texts(from)).unwrap_or_else(|| vec![None; new]);
-                keep(values, rows, &None, sent.into_iter().map(|text| text.map(Into::into)), capacity);
-            }
-        }
-    }
-
-    fn append_features(&mut self, sent: &[f64], rows: usize, sequence: u64, capacity: usize) {
-        let mut row = vec![0.0; self.features.len()];
-        for feature in &mut self.features {
-            feature.resize(rows, f64::NAN);
-        }
-        for (at, value) in sent.iter().enumerate() {
-            self.live.push(sequence + at as u64, *value, &mut row);
-            for (feature, value) in self.features.iter_mut().zip(&row) {
-                if feature.len() == capacity {
-                    feature.pop_front();
-                }
-                feature.push_back(*value);
-            }
-        }
-    }
-
-    fn clear(&mut self) {
-        match &mut self.cells {
-            Cells::Unknown => {}
-            Cells::Number(values) => *values = VecDeque::new(),
-            Cells::Boolean(values) => *values = VecDeque::new(),
-            Cells::Text(values) => *values = VecDeque::new(),
-        }
-        self.live.reset();
-        self.features.fill(VecDeque::new());
-    }
-
-    fn newest(&self, rows: usize, held: usize) -> Column {
-        let skip = held - rows;
-        let values = match &self.cells {
-            Cells::Unknown => Values::Unknown,
-            Cells::Number(values) => Values::Number(values.range(skip..).copied().collect()),
-            Cells::Boolean(values) => Values::Boolean(values.range(skip..).copied().collect()),
-            Cells::Text(values) => {
-                let mut texts = Texts::default();
-                values.range(skip..).for_each(|text| texts.push(text.as_deref().unwrap_or_default()));
-                Values::Text { present: values.range(skip..).map(Option::is_some).collect(), texts }
-            }
-        };
-        Column::new(&self.name, values)
-    }
-
-    fn features(
-        &self,
-        plan: &Plan,
-        declared: Option<&Plan>,
-        rows: usize,
-        held: usize,
-        first_sequence: u64,
-        scratch: &mut Scratch,
-    ) -> Vec<Column> {
-        let Cells::Number(values) = &self.cells else { return Vec::new() };
-        let values: Vec<f64> = values.iter().copied().collect();
-        let mut out = vec![vec![0.0; rows]; plan.per_column()];
-        let mut slices: Vec<&mut [f64]> = out.iter_mut().map(Vec::as_mut_slice).collect();
-        plan.compute(&values, first_sequence, scratch, &mut slices);
-        let known: Vec<Feature> = declared.map(|plan| plan.features().collect()).unwrap_or_default();
-        for (feature, out) in plan.features().zip(&mut out) {
-            if let Some(place) = known.iter().position(|known| *known == feature) {
-                *out = self.features[place].range(held - rows..).copied().collect();
-            }
-        }
-        plan.names(&self.name).zip(out).map(|(name, values)| Column::numbers(&name, values)).collect()
-    }
-
-    fn memory_bytes(&self) -> usize {
-        let cells = match &self.cells {
-            Cells::Unknown => 0,
-            Cells::Number(values) => values.capacity() * size_of::<f64>(),
-            Cells::Boolean(values) => values.capacity(),
-            Cells::Text(values) => {
-                values.capacity() * size_of::<Option<Box<str>>>()
-                    + values.iter().flatten().map(|text| text.len()).sum::<usize>()
-            }
-        };
-        let features = self.features.iter().map(|feature| feature.capacity() * size_of::<f64>());
-        size_of::<Self>() + self.name.len() + cells + features.sum::<usize>() + self.live.memory_bytes()
-    }
+    let touched = held.clone().tail(rows + plan.reach());
+    let chunks = touched.column(place);
+    let values = chunks.iter().map(|chunk| chunk.numbers()).collect::<Vec<_>>().concat();
+    let mut out = vec![vec![0.0; rows]; plan.per_column()];
+    let mut slices: Vec<&mut [f64]> = out.iter_mut().map(Vec::as_mut_slice).collect();
+    plan.compute(&values, touched.first_sequence(), scratch, &mut slices);
+    out
 }

@@ -76,6 +76,19 @@ impl Plan {
         })
     }
 
+    /// What this plan has beyond another one that has all statistics, lags and deltas.
+    #[must_use]
+    pub(crate) fn without(&self, other: &Self) -> Self {
+        let beyond = |mine: &[usize], others: &[usize]| {
+            mine.iter().copied().filter(|rows| !others.contains(rows)).collect()
+        };
+        Self {
+            windows: beyond(&self.windows, &other.windows),
+            lags: beyond(&self.lags, &other.lags),
+            ..self.clone()
+        }
+    }
+
     /// The windows, in rows.
     #[must_use]
     pub fn windows(&self) -> &[usize] {

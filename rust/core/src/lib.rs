@@ -2,10 +2,13 @@
 //!
 //! Pure Rust, no Python and no I/O: `cargo test -p millstream-core` needs neither.
 
+#[cfg(not(loom))]
 pub mod buffer;
 pub mod error;
 pub mod features;
 pub mod lag;
+pub mod ring;
 pub mod rolling;
 pub mod rows;
+#[cfg(not(loom))]
 pub mod table;

@@ -1,9 +1,12 @@
 //! Columns with missing values: the one type in which rows come in and go out.
 
+use std::borrow::Cow;
+use std::collections::BTreeSet;
 use std::ops::Range;
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
+use crate::ring::Chunk;
 use crate::rows::write_json::{Cells, Writer};
 use crate::rows::{Rows, Taken, Values};
 
@@ -18,8 +21,15 @@ pub struct Table {
 /// One column of a table.
 pub struct Column {
     name: Box<str>,
-    values: Values,
+    data: Data,
     absent: Option<usize>,
+}
+
+enum Data {
+    /// The column's own values.
+    Own(Values),
+    /// Numbers that a ring holds.
+    Shared(Vec<Chunk>),
 }
 
 impl Column {
@@ -32,7 +42,13 @@ impl Column {
     /// A column of any values.
     #[must_use]
     pub fn new(name: &str, values: Values) -> Self {
-        Self { name: name.into(), values, absent: None }
+        Self { name: name.into(), data: Data::Own(values), absent: None }
+    }
+
+    /// A column of numbers where they stand in a ring.
+    #[must_use]
+    pub fn shared(name: &str, chunks: Vec<Chunk>) -> Self {
+        Self { name: name.into(), data: Data::Shared(chunks), absent: None }
     }
 
     /// What it is called.
@@ -50,24 +66,24 @@ impl Column {
     /// What it holds, in Python's words.
     #[must_use]
     pub fn kind(&self) -> &'static str {
-        match self.values {
-            Values::Unknown => "null",
-            Values::Number(_) => "float64",
-            Values::Boolean(_) => "boolean",
-            Values::Text { .. } => "string",
+        match self.data {
+            Data::Own(Values::Unknown) => "null",
+            Data::Own(Values::Number(_)) | Data::Shared(_) => "float64",
+            Data::Own(Values::Boolean(_)) => "boolean",
+            Data::Own(Values::Text { .. }) => "string",
         }
     }
 
     /// Whether it holds numbers, or nothing at all.
     #[must_use]
     pub fn is_numeric(&self) -> bool {
-        matches!(self.values, Values::Unknown | Values::Number(_))
+        matches!(self.data, Data::Own(Values::Unknown | Values::Number(_)) | Data::Shared(_))
     }
 }
 
 impl From<Rows> for Table {
     fn from(rows: Rows) -> Self {
-        let column = |Taken { name, values, absent }: Taken| Column { name, values, absent };
+        let column = |Taken { name, values, absent }: Taken| Column { name, data: Data::Own(values), absent };
         let columns = rows.columns.into_iter().map(column);
         Self { columns: columns.collect(), range: 0..rows.rows, named: rows.named }
     }
@@ -80,8 +96,11 @@ impl Table {
     /// If a column of numbers is not `rows` long.
     #[must_use]
     pub fn new(columns: Vec<Column>, rows: usize) -> Self {
-        let fits =
-            |column: &Column| !matches!(&column.values, Values::Number(values) if values.len() != rows);
+        let fits = |column: &Column| match &column.data {
+            Data::Own(Values::Number(values)) => values.len() == rows,
+            Data::Shared(chunks) => chunks.iter().map(Chunk::len).sum::<usize>() == rows,
+            Data::Own(_) => true,
+        };
         assert!(columns.iter().all(fits), "columns of one length");
         Self { columns: columns.into(), range: 0..rows, named: true }
     }
@@ -119,18 +138,59 @@ impl Table {
     /// The values of a column of numbers, NaN where missing; `None` for other columns, and for one that holds
     /// nothing.
     #[must_use]
-    pub fn floats(&self, place: usize) -> Option<&[f64]> {
-        match &self.columns[place].values {
-            Values::Number(values) => Some(&values[self.range.clone()]),
-            _ => None,
+    pub fn floats(&self, place: usize) -> Option<Cow<'_, [f64]>> {
+        match &self.columns[place].data {
+            Data::Own(Values::Number(values)) => Some(Cow::Borrowed(&values[self.range.clone()])),
+            Data::Shared(chunks) => Some(match *self.parts(chunks) {
+                [] => Cow::Borrowed(&[]),
+                [part] => Cow::Borrowed(part),
+                ref parts => Cow::Owned(parts.concat()),
+            }),
+            Data::Own(_) => None,
         }
+    }
+
+    /// The pieces of `chunks` within the table's rows.
+    fn parts<'a>(&self, chunks: &'a [Chunk]) -> Vec<&'a [f64]> {
+        let mut first = 0;
+        let part = |chunk: &'a Chunk| {
+            let start = first;
+            first += chunk.len();
+            let (from, to) = (self.range.start.max(start), self.range.end.min(first));
+            (from < to).then(|| &chunk.numbers()[from - start..to - start])
+        };
+        chunks.iter().filter_map(part).collect()
+    }
+
+    /// The rows cut so that in each piece every column of numbers stands in one place.
+    #[must_use]
+    pub fn pieces(&self) -> Vec<Self> {
+        let mut cuts = BTreeSet::from([self.range.end]);
+        for column in self.columns.iter() {
+            if let Data::Shared(chunks) = &column.data {
+                let mut end = 0;
+                cuts.extend(chunks.iter().map(|chunk| {
+                    end += chunk.len();
+                    end
+                }));
+            }
+        }
+        let mut start = self.range.start;
+        let mut pieces = Vec::new();
+        for end in cuts.into_iter().filter(|cut| self.range.contains(&cut.saturating_sub(1))) {
+            if end > start {
+                pieces.push(Self { range: start..end, ..self.clone() });
+                start = end;
+            }
+        }
+        pieces
     }
 
     /// The values of a boolean column.
     #[must_use]
     pub fn booleans(&self, place: usize) -> Option<&[Option<bool>]> {
-        match &self.columns[place].values {
-            Values::Boolean(values) => Some(&values[self.range.clone()]),
+        match &self.columns[place].data {
+            Data::Own(Values::Boolean(values)) => Some(&values[self.range.clone()]),
             _ => None,
         }
     }
@@ -138,8 +198,8 @@ impl Table {
     /// The values of a text column.
     #[must_use]
     pub fn texts(&self, place: usize) -> Option<Vec<Option<&str>>> {
-        match &self.columns[place].values {
-            Values::Text { present, texts } => {
+        match &self.columns[place].data {
+            Data::Own(Values::Text { present, texts }) => {
                 let values = present.iter().zip(texts.iter()).map(|(present, text)| present.then_some(text));
                 Some(values.skip(self.range.start).take(self.range.len()).collect())
             }
@@ -150,11 +210,15 @@ impl Table {
     /// The first row with a value in a column.
     #[must_use]
     pub fn first_value(&self, place: usize) -> Option<usize> {
-        match &self.columns[place].values {
-            Values::Unknown => None,
-            Values::Number(values) => values[self.range.clone()].iter().position(|value| !value.is_nan()),
-            Values::Boolean(values) => values[self.range.clone()].iter().position(Option::is_some),
-            Values::Text { present, .. } => present[self.range.clone()].iter().position(|present| *present),
+        match &self.columns[place].data {
+            Data::Own(Values::Unknown) => None,
+            Data::Own(Values::Boolean(values)) => values[self.range.clone()].iter().position(Option::is_some),
+            Data::Own(Values::Text { present, .. }) => {
+                present[self.range.clone()].iter().position(|present| *present)
+            }
+            Data::Own(Values::Number(_)) | Data::Shared(_) => {
+                self.floats(place).unwrap_or_default().iter().position(|value| !value.is_nan())
+            }
         }
     }
 
@@ -201,11 +265,13 @@ impl Table {
             .map(|place| self.booleans(place).unwrap_or_default())
             .map(|booleans| |row: usize| booleans[row])
             .collect();
-        let cells = |place: usize| match &self.columns[place].values {
-            Values::Unknown => Cells::Missing,
-            Values::Number(values) => Cells::Numbers(&values[self.range.clone()]),
-            Values::Boolean(_) => Cells::Booleans(&boolean_of[place]),
-            Values::Text { .. } => Cells::Texts(&text_of[place]),
+        let floats: Vec<_> =
+            (0..self.columns.len()).map(|place| self.floats(place).unwrap_or_default()).collect();
+        let cells = |place: usize| match &self.columns[place].data {
+            Data::Own(Values::Unknown) => Cells::Missing,
+            Data::Own(Values::Number(_)) | Data::Shared(_) => Cells::Numbers(&floats[place]),
+            Data::Own(Values::Boolean(_)) => Cells::Booleans(&boolean_of[place]),
+            Data::Own(Values::Text { .. }) => Cells::Texts(&text_of[place]),
         };
         let mut writer = Writer::new(self.columns.iter().map(Column::name));
         writer.rows(self.len(), &(0..self.columns.len()).map(cells).collect::<Vec<_>>());

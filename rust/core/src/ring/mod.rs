@@ -1,0 +1,31 @@
+//! The newest rows as a circle of append-only segments: one writer, any number of readers.
+//!
+//! Rows are only ever appended; one length, stored with `Release` after a row's cells and loaded with
+//! `Acquire` before them, publishes them. What is published never changes, and a full segment is never
+//! written again, so a snapshot is a clone of the list of segments and that length: it copies nothing, takes
+//! no lock, and outlives later appends, clears and the ring itself. A segment outside the window is written
+//! anew only when nobody else holds it.
+//!
+//! - Invariant: a reader's list was the current one when it loaded the length (it looks at the list again after
+//!   it); else rows from before a clear could be joined to rows from after it.
+//! - Invariant: the writer drops a segment from the list after it published the rows that displace it.
+
+mod segment;
+mod snapshot;
+mod sync;
+#[cfg(test)]
+mod tests;
+mod writer;
+
+pub use segment::Cells;
+pub use snapshot::{Chunk, Reader, Snapshot};
+pub use writer::{Ring, Value};
+
+/// What a column of the ring stores.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// float64, NaN where missing. Booleans are stored as 0 and 1.
+    Number,
+    /// Text.
+    Text,
+}
