@@ -176,6 +176,10 @@ class Detector:
         """The backend's own scores (n), higher = more anomalous; missing values count as the training median."""
         return self._raw(self._values(data))[0]
 
+    def raw_score_of(self, values: Floats) -> Floats:
+        """`raw_score` of values (n, d) that are known to be finite or NaN and as wide as the model: nothing is checked."""
+        return self._raw(values)[0]
+
     def score(self, data: object, normalization: str | None = None) -> Floats:
         """Normalized scores (n)."""
         return self._statistics.normalize(self.raw_score(data), normalization or self.normalization)
@@ -311,4 +315,6 @@ def _check_enough(backend: Backend, values: Floats) -> None:
 
 def _finite(raw: Floats) -> Floats:
     """`raw` with the largest finite number where a score overflowed."""
+    if np.isfinite(raw).all():
+        return raw
     return np.nan_to_num(raw, nan=scaling.LARGEST, posinf=scaling.LARGEST, neginf=-scaling.LARGEST)

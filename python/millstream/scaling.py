@@ -23,7 +23,9 @@ class Scaling:
         """`rows` (n, d) scaled; a value that overflows becomes the largest finite number."""
         with np.errstate(over="ignore"):
             scaled = (rows - self.centers) / self.widths
-        return np.ascontiguousarray(np.clip(scaled, -LARGEST, LARGEST))
+        if not np.isfinite(scaled).all():
+            np.clip(scaled, -LARGEST, LARGEST, out=scaled)
+        return np.ascontiguousarray(scaled)
 
     def impute(self, rows: Floats) -> tuple[Floats, NDArray[np.bool_] | None]:
         """`rows` with medians for missing values, and where they were (None: nowhere)."""

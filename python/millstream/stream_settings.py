@@ -62,6 +62,8 @@ class StreamSettings:
         ConflictError
             A parameter differs that rows have fixed, or `min_samples` differs after the first model.
         """
+        if not sent:
+            return self
         asked = replace(self, **sent)
         fixed = (*_FIXED_BY_ROWS, "min_samples") if has_model else _FIXED_BY_ROWS
         for name in fixed if has_rows else ():

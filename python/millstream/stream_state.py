@@ -242,7 +242,7 @@ class StreamState:
         self.samples_since_retrain += len(values)
         if self.model is None:
             return np.full(len(values), np.nan), np.full(len(values), np.nan)
-        raw = self.model.detector.raw_score(self._features(len(values)) if self._derives else values)
+        raw = self.model.detector.raw_score_of(self._features(len(values)) if self._derives else values)
         return self.calibration.score(raw, values), raw
 
     @property

@@ -89,7 +89,8 @@ class NamedStream:
             batch.sent, has_rows=state.window is not None, has_model=state.model_version > 0
         )
         rows, ignored = self._read(batch)
-        state.apply(Configured(settings))
+        if settings is not state.settings:
+            state.apply(Configured(settings))
         parts = self._score(rows, batch.fit)
         job = self._job() if state.fit_due else None
         if job is not None:

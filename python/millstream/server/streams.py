@@ -122,7 +122,6 @@ async def send(call: Call[StreamRows]) -> StreamingResult:
     """Send rows to a stream, which the first call creates, and get their scores."""
     name, service = call.ask.model, call.service
     sent = _sent(call)
-    settings = StreamSettings(**sent)
     batch = Batch(
         _body(call), sent, lambda: _first_row(call.raw), service.settings.max_columns, _fit_from_thread(service)
     )
@@ -131,7 +130,7 @@ async def send(call: Call[StreamRows]) -> StreamingResult:
     def here(stream: NamedStream) -> bool:
         return call.short and not stream.may_fit(most)
 
-    taken: Taken = await service.streams.send_or_create(name, lambda: NamedStream(settings), batch, here)
+    taken: Taken = await service.streams.send_or_create(name, lambda: NamedStream(StreamSettings(**sent)), batch, here)
     if taken.job is not None:
         service.spawn(_retrain(service, service.streams.get(name), taken.job))
     return _result(name, taken)
