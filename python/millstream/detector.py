@@ -177,7 +177,7 @@ class Detector:
         return self._raw(self._values(data))[0]
 
     def raw_score_of(self, values: Floats) -> Floats:
-        """`raw_score` of values (n, d) that are known to be finite or NaN and as wide as the model: nothing is checked."""
+        """`raw_score` of values (n, d) known to be finite or NaN and as wide as the model: nothing is checked."""
         return self._raw(values)[0]
 
     def score(self, data: object, normalization: str | None = None) -> Floats:
