@@ -58,7 +58,7 @@ test-rust: setup  ## Rust tests (no Python needed)
 	cargo test --locked --package millstream-core
 
 test-loom: setup  ## Model checks of the ring's orderings
-	RUSTFLAGS="--cfg loom" CARGO_TARGET_DIR=target/loom cargo test --locked --release --package millstream-core --test loom_ring
+	RUSTFLAGS="--cfg loom" CARGO_TARGET_DIR=target/loom cargo test --locked --release --package millstream-core --lib ring
 
 test-python: setup-dev  ## Python tests
 	$(BIN)/python -m pytest

@@ -77,6 +77,7 @@ impl Plan {
     }
 
     /// What this plan has beyond another one that has all statistics, lags and deltas.
+    #[cfg(not(loom))]
     #[must_use]
     pub(crate) fn without(&self, other: &Self) -> Self {
         let beyond = |mine: &[usize], others: &[usize]| {

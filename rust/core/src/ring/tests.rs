@@ -39,9 +39,16 @@ fn checked(snapshot: &super::Snapshot<()>) -> usize {
 mod models {
     use super::*;
 
+    /// Every interleaving with at most three preemptions: seconds, where all of them take more than minutes.
+    fn model(program: impl Fn() + Sync + Send + 'static) {
+        let mut builder = loom::model::Builder::new();
+        builder.preemption_bound = Some(3);
+        builder.check(program);
+    }
+
     #[test]
     fn a_reader_sees_whole_rows_while_segments_are_recycled() {
-        loom::model(|| {
+        model(|| {
             let mut ring = ring(1, 1);
             push(&mut ring, 0);
             ring.publish();
@@ -62,7 +69,7 @@ mod models {
 
     #[test]
     fn a_batch_shows_whole_or_not_at_all() {
-        loom::model(|| {
+        model(|| {
             let mut ring = ring(4, 2);
             let reader = ring.reader();
             let reading = loom::thread::spawn(move || {
@@ -79,7 +86,7 @@ mod models {
 
     #[test]
     fn a_snapshot_survives_clear_and_the_ring() {
-        loom::model(|| {
+        model(|| {
             let mut ring = ring(4, 4);
             push(&mut ring, 0);
             push(&mut ring, 1);
