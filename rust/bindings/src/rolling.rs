@@ -54,7 +54,7 @@ fn compute(plan: &Plan, columns: &[(String, Vec<f64>)]) -> Table {
     let mut scratch = Scratch::default();
     let mut out = Vec::with_capacity(columns.len() * plan.per_column());
     for (name, values) in columns {
-        let mut features = vec![vec![0.0; values.len()]; plan.per_column()];
+        let mut features: Vec<_> = (0..plan.per_column()).map(|_| vec![0.0; values.len()]).collect();
         let mut slices: Vec<&mut [f64]> = features.iter_mut().map(Vec::as_mut_slice).collect();
         plan.compute(values, 0, &mut scratch, &mut slices);
         out.extend(plan.names(name).zip(features).map(|(name, values)| Column::numbers(&name, values)));

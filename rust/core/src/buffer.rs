@@ -555,7 +555,7 @@ fn compute(
     let touched = held.clone().tail(rows + plan.reach());
     let chunks = touched.column(place);
     let values = chunks.iter().map(|chunk| chunk.numbers()).collect::<Vec<_>>().concat();
-    let mut out = vec![vec![0.0; rows]; plan.per_column()];
+    let mut out: Vec<_> = (0..plan.per_column()).map(|_| vec![0.0; rows]).collect();
     let mut slices: Vec<&mut [f64]> = out.iter_mut().map(Vec::as_mut_slice).collect();
     plan.compute(&values, touched.first_sequence(), scratch, &mut slices);
     out

@@ -15,6 +15,8 @@ pub struct Live {
     windows: Vec<LiveWindow>,
     lags: Recent,
     plan: Plan,
+    /// The sequence that the next row has if none is left out, as the windows' places stand.
+    next: Option<u64>,
 }
 
 impl Live {
@@ -27,6 +29,7 @@ impl Live {
             windows: windows.collect(),
             lags: Recent::new(plan.lags().iter().copied().max().unwrap_or(0)),
             plan: plan.clone(),
+            next: None,
         }
     }
 
@@ -37,11 +40,15 @@ impl Live {
     /// If `out` does not hold one value for each feature.
     pub fn push(&mut self, sequence: u64, value: f64, out: &mut [f64]) {
         assert_eq!(out.len(), self.plan.per_column(), "a place for each feature");
+        if self.next != Some(sequence) {
+            self.windows.iter_mut().for_each(|window| window.place_at(sequence));
+        }
+        self.next = Some(sequence + 1);
         let stats = self.plan.stats();
         let (rolling, rest) = out.split_at_mut(stats.len() * self.windows.len());
         let all = stats.len() == 4;
         for (window, out) in self.windows.iter_mut().zip(rolling.chunks_exact_mut(stats.len().max(1))) {
-            let results = window.push(sequence, value);
+            let results = window.push(value);
             if all {
                 out.copy_from_slice(&results);
             } else {
@@ -79,6 +86,8 @@ impl Live {
 #[derive(Clone)]
 struct LiveWindow {
     window: Window,
+    /// The next row's place in its block; counted on, because the division costs more than the step.
+    place: usize,
     /// `suffix[n]`: the newest n rows of the block before. As long as rows of it were seen, plus one.
     suffix: Vec<Part>,
     prefix: Part,
@@ -88,16 +97,20 @@ struct LiveWindow {
 
 impl LiveWindow {
     fn new(window: Window) -> Self {
-        Self { window, suffix: vec![Part::EMPTY], prefix: Part::EMPTY, block: Vec::new() }
+        Self { window, place: 0, suffix: vec![Part::EMPTY], prefix: Part::EMPTY, block: Vec::new() }
+    }
+
+    fn place_at(&mut self, sequence: u64) {
+        self.place = (sequence % self.window.rows as u64) as usize;
     }
 
     #[inline]
-    fn push(&mut self, sequence: u64, value: f64) -> [f64; 4] {
-        let rows = self.window.rows;
-        let place = (sequence % rows as u64) as usize;
+    fn push(&mut self, value: f64) -> [f64; 4] {
+        let (rows, place) = (self.window.rows, self.place);
         if place == 0 {
             self.turn();
         }
+        self.place = if place + 1 == rows { 0 } else { place + 1 };
         self.block.push(value);
         self.prefix.add(value);
         let older = (rows - 1 - place).min(self.suffix.len() - 1);
