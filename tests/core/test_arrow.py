@@ -89,3 +89,34 @@ def test_damaged_arrow_data_is_refused() -> None:
     invalid = pa.Array.from_buffers(pa.utf8(), 1, [None, pa.py_buffer(offsets), pa.py_buffer(b"\xff\xfe")])
     with pytest.raises(InvalidRequestError):
         read_rows(pa.table([invalid], names=["t"]))
+
+
+class Handed:
+    """Hands over what it was given, however often it is asked."""
+
+    def __init__(self, schema: Any, array: Any) -> None:
+        self.capsules = schema.__arrow_c_array__()[0], array.__arrow_c_array__()[1]
+
+    def __arrow_c_array__(self, requested_schema: object = None) -> Any:
+        return self.capsules
+
+
+@pytest.mark.parametrize(
+    ("schema", "array"),
+    [(["x"], [1.0]), ([{"a": 1.0, "b": 2.0}], [{"a": 1.0}]), ([{"a": 1.0}], [1.0])],
+    ids=["text and numbers", "a child too few", "no children"],
+)
+def test_an_array_of_another_schema_is_refused(schema: list[Any], array: list[Any]) -> None:
+    buffer = Buffer(10)
+    with pytest.raises(InvalidRequestError):
+        buffer.append(Handed(pa.array(schema), pa.array(array)))
+    assert (len(buffer), buffer.columns) == (0, ())
+
+
+def test_an_array_that_was_used_up_is_refused() -> None:
+    once = Handed(pa.array([1.0]), pa.array([1.0]))
+    buffer = Buffer(10)
+    assert buffer.append(once) == 1
+    with pytest.raises(InvalidRequestError, match="Export it anew"):
+        buffer.append(once)
+    assert buffer.append({"column_0": 1.0}) == 1

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::ffi::CStr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::NonNull;
 use std::sync::Arc;
 
@@ -42,13 +43,24 @@ fn refuse(error: &ArrowError) -> PyErr {
 
 /// The table of an object that speaks Arrow; numbers may be infinite.
 pub(crate) fn import(data: &Bound<'_, PyAny>) -> PyResult<Table> {
-    let (field, arrays) = if data.hasattr("__arrow_c_stream__")? { stream(data)? } else { single(data)? };
+    // arrow-rs asserts what it expects of foreign data (a released schema, a child too few): caught here, so that
+    // such data is refused like any other. Nothing of the call is kept, so nothing half-done is seen.
+    let received = catch_unwind(AssertUnwindSafe(|| receive(data)));
+    let (field, arrays) = received.unwrap_or_else(|_| Err(raise(contradictory())))?;
     let mut columns = Gathered::new(&field)?;
     for array in arrays {
         array.to_data().validate_full().map_err(|error| refuse(&error))?;
         columns.add(&array)?;
     }
     Ok(columns.finish())
+}
+
+fn contradictory() -> Error {
+    Error::invalid("Arrow data that contradicts its own schema, or was already used up. Export it anew.")
+}
+
+fn receive(data: &Bound<'_, PyAny>) -> PyResult<(Field, Vec<ArrayRef>)> {
+    if data.hasattr("__arrow_c_stream__")? { stream(data) } else { single(data) }
 }
 
 fn stream(data: &Bound<'_, PyAny>) -> PyResult<(Field, Vec<ArrayRef>)> {
