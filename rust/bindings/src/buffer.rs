@@ -124,7 +124,7 @@ impl PyBuffer {
     #[getter]
     fn newest_values<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         let values = py.detach(|| self.view.newest_values());
-        float_array(py, &values)
+        float_array(py, values)
     }
 
     #[getter]

@@ -1,7 +1,11 @@
 //! `Table`: the core's table for Python.
 
+use std::borrow::Cow;
+use std::ffi::c_int;
+
 use millstream_core::table::Table;
 use pyo3::exceptions::PyKeyError;
+use pyo3::ffi::{Py_buffer, PyBuffer_FillInfo};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyCapsule, PyTuple};
 
@@ -24,16 +28,57 @@ impl From<Table> for PyTable {
     }
 }
 
-/// A read-only NumPy array over a copy of `values`.
-pub(crate) fn float_array<'py>(py: Python<'py>, values: &[f64]) -> PyResult<Bound<'py, PyAny>> {
-    let fill = |bytes: &mut [u8]| {
-        for (out, value) in bytes.chunks_exact_mut(8).zip(values) {
-            out.copy_from_slice(&value.to_ne_bytes());
+/// Numbers that stay where they are while Python looks at them.
+#[pyclass(module = "millstream._core", frozen)]
+struct Floats(Held);
+
+enum Held {
+    /// A column of numbers that stand in one place.
+    Column {
+        table: Table,
+        place: usize,
+    },
+    Own(Vec<f64>),
+}
+
+impl Floats {
+    fn values(&self) -> &[f64] {
+        match &self.0 {
+            Held::Column { table, place } => match table.floats(*place) {
+                Some(Cow::Borrowed(values)) => values,
+                _ => &[],
+            },
+            Held::Own(values) => values,
+        }
+    }
+}
+
+#[pymethods]
+impl Floats {
+    /// Lends the values, read-only.
+    ///
+    /// # Safety
+    /// `view` is Python's to be filled in.
+    unsafe fn __getbuffer__(slf: Bound<'_, Self>, view: *mut Py_buffer, flags: c_int) -> PyResult<()> {
+        let values = slf.get().values();
+        let start = values.as_ptr().cast_mut().cast();
+        let bytes = size_of_val(values).cast_signed();
+        // SAFETY: the values are `bytes` long and neither change nor move while `slf` lives (it is frozen, and a
+        // table's rows are), and the view takes a reference to `slf`; it is read-only.
+        if unsafe { PyBuffer_FillInfo(view, slf.as_ptr(), start, bytes, 1, flags) } == -1 {
+            return Err(PyErr::fetch(slf.py()));
         }
         Ok(())
-    };
-    let bytes = PyBytes::new_with(py, values.len() * 8, fill)?;
-    py.import("numpy")?.call_method1("frombuffer", (bytes, "float64"))
+    }
+}
+
+/// A read-only NumPy array over `values`.
+pub(crate) fn float_array(py: Python<'_>, values: Vec<f64>) -> PyResult<Bound<'_, PyAny>> {
+    view(py, Held::Own(values))
+}
+
+fn view(py: Python<'_>, held: Held) -> PyResult<Bound<'_, PyAny>> {
+    py.import("numpy")?.call_method1("frombuffer", (Floats(held), "float64"))
 }
 
 #[pymethods]
@@ -59,13 +104,15 @@ impl PyTable {
 
     fn __getitem__<'py>(&self, py: Python<'py>, name: &str) -> PyResult<Bound<'py, PyAny>> {
         let place = self.place(name)?;
-        if let Some(values) = self.0.floats(place) {
-            return float_array(py, &values);
+        match self.0.floats(place) {
+            Some(Cow::Borrowed(_)) => return view(py, Held::Column { table: self.0.clone(), place }),
+            Some(Cow::Owned(values)) => return float_array(py, values),
+            None => {}
         }
         let objects = match (self.0.booleans(place), self.0.texts(place)) {
             (Some(booleans), _) => booleans.into_pyobject(py)?.into_any(),
             (_, Some(texts)) => texts.into_pyobject(py)?.into_any(),
-            _ => return float_array(py, &vec![f64::NAN; self.0.len()]),
+            _ => return float_array(py, vec![f64::NAN; self.0.len()]),
         };
         let array = py.import("numpy")?.call_method1("array", (objects, "object"))?;
         array.call_method1("setflags", (false,))?;
@@ -79,7 +126,7 @@ impl PyTable {
             None => (0..self.0.columns().len()).collect(),
         };
         let values = py.detach(|| self.0.matrix(&places)).map_err(raise)?;
-        float_array(py, &values)?.call_method1("reshape", (self.0.len(), places.len()))
+        float_array(py, values)?.call_method1("reshape", (self.0.len(), places.len()))
     }
 
     fn slice(&self, offset: usize, length: usize) -> Self {
