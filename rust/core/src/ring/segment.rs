@@ -1,24 +1,24 @@
 //! A run of rows: one buffer per column, written once from front to back.
 
-use std::sync::PoisonError;
+use std::sync::OnceLock;
 
 use super::Kind;
-use super::sync::{Arc, AtomicU64, Mutex, Ordering};
+use super::sync::{Arc, AtomicU64, Ordering};
 
 /// The cells of one column of a segment.
 pub enum Cells {
     /// The bits of float64 values. Atomic, so that the cells not yet published may be written while those
     /// before them are read.
     Numbers(Box<[AtomicU64]>),
-    /// Texts of the rows written so far.
-    Texts(Mutex<Vec<Option<Box<str>>>>),
+    /// Texts, each set once at most and missing until then: readers of the rows before it wait for nobody.
+    Texts(Box<[OnceLock<Box<str>>]>),
 }
 
 impl Cells {
     pub(super) fn new(kind: Kind, rows: usize) -> Self {
         match kind {
             Kind::Number => Self::Numbers((0..rows).map(|_| AtomicU64::new(f64::NAN.to_bits())).collect()),
-            Kind::Text => Self::Texts(Mutex::new(Vec::new())),
+            Kind::Text => Self::Texts((0..rows).map(|_| OnceLock::new()).collect()),
         }
     }
 
@@ -30,10 +30,9 @@ impl Cells {
     }
 
     pub(super) fn write_text(&self, row: usize, text: Option<Box<str>>) {
-        if let Self::Texts(texts) = self {
-            let mut texts = texts.lock().unwrap_or_else(PoisonError::into_inner);
-            texts.resize(row, None);
-            texts.push(text);
+        if let (Self::Texts(texts), Some(text)) = (self, text) {
+            let set = texts[row].set(text);
+            debug_assert!(set.is_ok(), "a cell is written once");
         }
     }
 
@@ -43,7 +42,7 @@ impl Cells {
             Self::Numbers(cells) => {
                 cells.iter().for_each(|cell| cell.store(f64::NAN.to_bits(), Ordering::Relaxed))
             }
-            Self::Texts(texts) => *texts = Mutex::new(Vec::new()),
+            Self::Texts(texts) => texts.iter_mut().for_each(|text| drop(text.take())),
         }
     }
 
@@ -73,18 +72,20 @@ impl Cells {
 
     /// Copies of the texts of published rows.
     pub(super) fn texts(&self, offset: usize, rows: usize) -> Vec<Option<Box<str>>> {
-        let Self::Texts(texts) = self else { return vec![None; rows] };
-        let texts = texts.lock().unwrap_or_else(PoisonError::into_inner);
-        (offset..offset + rows).map(|row| texts.get(row).cloned().flatten()).collect()
+        match self {
+            Self::Texts(texts) => {
+                texts[offset..offset + rows].iter().map(|text| text.get().cloned()).collect()
+            }
+            Self::Numbers(_) => vec![None; rows],
+        }
     }
 
     pub(super) fn bytes(&self) -> usize {
         match self {
             Self::Numbers(cells) => size_of_val(&**cells),
             Self::Texts(texts) => {
-                let texts = texts.lock().unwrap_or_else(PoisonError::into_inner);
-                texts.capacity() * size_of::<Option<Box<str>>>()
-                    + texts.iter().flatten().map(|text| text.len()).sum::<usize>()
+                let held = texts.iter().filter_map(OnceLock::get).map(|text| text.len());
+                size_of_val(&**texts) + held.sum::<usize>()
             }
         }
     }

@@ -3,7 +3,7 @@
 #[cfg(loom)]
 pub(crate) use loom::sync::{Arc, Mutex, atomic::AtomicU64, atomic::Ordering};
 #[cfg(not(loom))]
-pub(crate) use std::sync::{Arc, Mutex, atomic::AtomicU64, atomic::Ordering};
+pub(crate) use std::sync::{Arc, atomic::AtomicU64, atomic::Ordering};
 
 /// A shared pointer that is replaced as a whole.
 #[cfg(not(loom))]
