@@ -7,6 +7,7 @@ use millstream_core::table::Table;
 use pyo3::exceptions::PyKeyError;
 use pyo3::ffi::{Py_buffer, PyBuffer_FillInfo};
 use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBytes, PyCapsule, PyTuple};
 
 use crate::arrow;
@@ -78,7 +79,9 @@ pub(crate) fn float_array(py: Python<'_>, values: Vec<f64>) -> PyResult<Bound<'_
 }
 
 fn view(py: Python<'_>, held: Held) -> PyResult<Bound<'_, PyAny>> {
-    py.import("numpy")?.call_method1("frombuffer", (Floats(held), "float64"))
+    // Importing NumPy anew each time costs more than the view itself; float64 is frombuffer's default.
+    static FROMBUFFER: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    FROMBUFFER.import(py, "numpy", "frombuffer")?.call1((Floats(held),))
 }
 
 #[pymethods]
