@@ -144,6 +144,7 @@ def test_a_feature_named_like_a_column_is_a_conflict() -> None:
     [
         {"capacity": 0}, {"capacity": -1}, {"capacity": 10_000_001}, {"rolling_windows": [0]},
         {"rolling_windows": [11], "capacity": 10}, {"lag_periods": [2, 2]}, {"min_samples": 0},
+        {"capacity": 2**70}, {"capacity": -(2**70)}, {"rolling_windows": [2**70]}, {"lag_periods": [-(2**70)]},
     ],
 )  # fmt: skip
 def test_bad_arguments_are_refused(arguments: dict[str, Any]) -> None:
@@ -151,6 +152,16 @@ def test_bad_arguments_are_refused(arguments: dict[str, Any]) -> None:
         Buffer(**arguments)
     with pytest.raises(InvalidRequestError):
         Buffer(10).snapshot(0)
+
+
+def test_numbers_beyond_64_bits_are_numbers() -> None:
+    buffer = Buffer(10)
+    buffer.append([{"a": 1}, {"a": 2}])
+    assert len(buffer.snapshot(2**70)) == len(buffer.features(tail=10**30)) == 2
+    with pytest.raises(InvalidRequestError):
+        buffer.snapshot(-(2**70))
+    with pytest.raises(InvalidRequestError):
+        buffer.features([2**70])
 
 
 def test_a_second_writer_is_refused() -> None:

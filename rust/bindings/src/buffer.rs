@@ -6,6 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use millstream_core::buffer::{Ask, Buffer, View};
 use millstream_core::error::Error;
 use millstream_core::rows::Mode;
+use pyo3::exceptions::PyOverflowError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 
@@ -46,15 +47,17 @@ impl PyBuffer {
 #[pymethods]
 impl PyBuffer {
     #[new]
-    #[pyo3(signature = (capacity=10_000, columns=None, rolling_windows=Vec::new(), lag_periods=Vec::new(), min_samples=None))]
+    #[pyo3(signature = (capacity=Whole(10_000), columns=None, rolling_windows=Vec::new(), lag_periods=Vec::new(), min_samples=None))]
     fn new(
-        capacity: i64,
+        capacity: Whole,
         columns: Option<Vec<String>>,
-        rolling_windows: Vec<i64>,
-        lag_periods: Vec<i64>,
-        min_samples: Option<i64>,
+        rolling_windows: Vec<Whole>,
+        lag_periods: Vec<Whole>,
+        min_samples: Option<Whole>,
     ) -> PyResult<Self> {
-        let buffer = Buffer::new(capacity, columns.as_deref(), &rolling_windows, &lag_periods, min_samples);
+        let (windows, lags) = (plain(&rolling_windows), plain(&lag_periods));
+        let min_samples = min_samples.map(|rows| rows.0);
+        let buffer = Buffer::new(capacity.0, columns.as_deref(), &windows, &lags, min_samples);
         let buffer = buffer.map_err(raise)?;
         Ok(Self { view: buffer.view(), buffer: Mutex::new(buffer), writing: AtomicBool::new(false) })
     }
@@ -68,7 +71,7 @@ impl PyBuffer {
 
     /// The newest `tail` rows, or all.
     #[pyo3(signature = (tail=None))]
-    fn snapshot(&self, py: Python<'_>, tail: Option<i64>) -> PyResult<PyTable> {
+    fn snapshot(&self, py: Python<'_>, tail: Option<Whole>) -> PyResult<PyTable> {
         let tail = newest(tail)?;
         Ok(py.detach(|| self.view.snapshot(tail)).into())
     }
@@ -82,22 +85,23 @@ impl PyBuffer {
     fn features(
         &self,
         py: Python<'_>,
-        rolling_windows: Option<Vec<i64>>,
+        rolling_windows: Option<Vec<Whole>>,
         include_rolling_stats: Vec<String>,
-        lag_periods: Option<Vec<i64>>,
+        lag_periods: Option<Vec<Whole>>,
         include_lags: bool,
         include_deltas: bool,
-        min_samples: Option<i64>,
-        tail: Option<i64>,
+        min_samples: Option<Whole>,
+        tail: Option<Whole>,
     ) -> PyResult<PyTable> {
         let stats: Vec<&str> = include_rolling_stats.iter().map(String::as_str).collect();
+        let (windows, lags) = (rolling_windows.as_deref().map(plain), lag_periods.as_deref().map(plain));
         let ask = Ask {
-            windows: rolling_windows.as_deref(),
+            windows: windows.as_deref(),
             stats: &stats,
-            lags: lag_periods.as_deref(),
+            lags: lags.as_deref(),
             include_lags,
             include_deltas,
-            min_samples,
+            min_samples: min_samples.map(|rows| rows.0),
             tail: newest(tail)?,
         };
         py.detach(|| self.view.features(&ask)).map(PyTable::from).map_err(raise)
@@ -184,8 +188,29 @@ impl PyBuffer {
     }
 }
 
-fn newest(tail: Option<i64>) -> PyResult<Option<usize>> {
-    match tail {
+/// A whole number; one beyond 64 bits becomes the nearest that fits, which is beyond every limit too.
+#[derive(Clone, Copy)]
+struct Whole(i64);
+
+impl<'py> FromPyObject<'_, 'py> for Whole {
+    type Error = PyErr;
+
+    fn extract(number: Borrowed<'_, 'py, PyAny>) -> PyResult<Self> {
+        match number.extract::<i64>() {
+            Err(error) if error.is_instance_of::<PyOverflowError>(number.py()) => {
+                Ok(Self(if number.lt(0)? { i64::MIN } else { i64::MAX }))
+            }
+            number => number.map(Self),
+        }
+    }
+}
+
+fn plain(numbers: &[Whole]) -> Vec<i64> {
+    numbers.iter().map(|number| number.0).collect()
+}
+
+fn newest(tail: Option<Whole>) -> PyResult<Option<usize>> {
+    match tail.map(|rows| rows.0) {
         Some(rows) if rows < 1 => Err(raise(Error::invalid(format!(
             "tail is {rows}. It is a number of rows from 1, or left out for all."
         )))),
