@@ -45,7 +45,7 @@ $(VENV)/.installed-torch$(TORCH): $(VENV)/.created pyproject.toml ci/constraints
 	@touch $@
 
 $(VENV)/.built: $(VENV)/.installed-torch$(TORCH) $(RUST_SOURCES)
-	$(BIN)/maturin develop --uv --quiet --release --locked
+	UV_CONSTRAINT=ci/constraints.txt $(BIN)/maturin develop --uv --quiet --release --locked
 	$(BIN)/python -m millstream.warm_up
 	@touch $@
 

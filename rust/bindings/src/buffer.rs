@@ -47,7 +47,10 @@ impl PyBuffer {
 #[pymethods]
 impl PyBuffer {
     #[new]
-    #[pyo3(signature = (capacity=Whole(10_000), columns=None, rolling_windows=Vec::new(), lag_periods=Vec::new(), min_samples=None))]
+    #[pyo3(
+        signature = (capacity=Whole(10_000), columns=None, rolling_windows=Vec::new(), lag_periods=Vec::new(), min_samples=None),
+        text_signature = "(capacity=10000, columns=None, rolling_windows=(), lag_periods=(), min_samples=None)"
+    )]
     fn new(
         capacity: Whole,
         columns: Option<Vec<String>>,
