@@ -5,17 +5,20 @@ first time, 0.4 s for the first and little for each further one from then on).
 """
 
 from importlib import import_module
+from pkgutil import iter_modules
 
-KERNELS = (
-    "millstream.calibration",
-    "millstream.backend.ecod_kernels",
-    "millstream.backend.isolation_forest_kernels",
-)
+from millstream import backend
+
+
+def kernel_modules() -> tuple[str, ...]:
+    """Names of the modules that hold kernels: the calibration, and of the backends those called `..._kernels`."""
+    names = (module.name for module in iter_modules(backend.__path__) if module.name.endswith("_kernels"))
+    return ("millstream.calibration", *(f"{backend.__name__}.{name}" for name in names))
 
 
 def load_kernels() -> None:
     """Load all kernels."""
-    for module in KERNELS:
+    for module in kernel_modules():
         import_module(module)
 
 

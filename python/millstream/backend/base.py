@@ -21,13 +21,17 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Parameter:
-    """One hyperparameter: its type in words, default, meaning and range."""
+    """One hyperparameter: its type in words, default, meaning and range.
 
-    type: Literal["int", "float", "bool"]
+    `choices` are the texts allowed: the values of a "str", or words that may stand for a number (`n_bins="auto"`).
+    """
+
+    type: Literal["int", "float", "bool", "str"]
     default: Any
     description: str
     at_least: float | None = None
     at_most: float | None = None
+    choices: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -107,16 +111,23 @@ def checked_params(info: BackendInfo, given: Mapping[str, Any]) -> dict[str, Any
 
 
 def _fits(parameter: Parameter, value: Any) -> bool:
+    if isinstance(value, str):
+        return value in parameter.choices
     if parameter.type == "bool":
         return isinstance(value, bool)
-    if isinstance(value, bool) or not isinstance(value, int if parameter.type == "int" else int | float):
+    if parameter.type == "str" or isinstance(value, bool):
+        return False
+    if not isinstance(value, int if parameter.type == "int" else int | float):
         return False
     low, high = parameter.at_least, parameter.at_most
     return (low is None or value >= low) and (high is None or value <= high)
 
 
 def _allowed(parameter: Parameter) -> str:
-    words = {"int": "an integer", "float": "a number", "bool": "true or false"}[parameter.type]
-    if parameter.at_least is not None and parameter.at_most is not None:
-        words += f" from {parameter.at_least:,} to {parameter.at_most:,}"
-    return words
+    ways = [repr(choice) for choice in parameter.choices]
+    if parameter.type != "str":
+        words = {"int": "an integer", "float": "a number", "bool": "true or false"}[parameter.type]
+        if parameter.at_least is not None and parameter.at_most is not None:
+            words += f" from {parameter.at_least:,} to {parameter.at_most:,}"
+        ways = [words, *ways]
+    return " or ".join(ways)

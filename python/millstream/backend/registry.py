@@ -1,24 +1,31 @@
-"""The backends there are: one visible tuple."""
+"""The backends there are: one visible tuple. Each line names a module of this package, which is the backend's name,
+and the class in it; the module is imported when the backend is first asked for."""
 
 from __future__ import annotations
+
+from functools import cache
+from importlib import import_module
 
 from millstream.backend.base import Backend, BackendInfo
 from millstream.errors import InvalidRequestError
 
-NAMES: tuple[str, ...] = ("isolation_forest", "ecod")
+BACKENDS: tuple[tuple[str, str], ...] = (
+    ("isolation_forest", "IsolationForest"),
+    ("ecod", "Ecod"),
+)
+NAMES: tuple[str, ...] = tuple(name for name, _ in BACKENDS)
 
 
+@cache
 def backend_class(name: str) -> type[Backend]:
     """The class called `name`; an unknown name is refused and the known ones are listed."""
-    from millstream.backend.ecod import Ecod
-    from millstream.backend.isolation_forest import IsolationForest
-
-    classes: dict[str, type[Backend]] = {c.info.backend: c for c in (IsolationForest, Ecod)}
-    if name not in classes:
+    class_name = dict(BACKENDS).get(name)
+    if class_name is None:
         raise InvalidRequestError(
-            f"'backend' is {name!r}; allowed are {', '.join(classes)}; choose one of them.", loc=("backend",)
+            f"'backend' is {name!r}; allowed are {', '.join(NAMES)}; choose one of them.", loc=("backend",)
         )
-    return classes[name]
+    found: type[Backend] = getattr(import_module(f"{__package__}.{name}"), class_name)
+    return found
 
 
 def backends() -> tuple[BackendInfo, ...]:
