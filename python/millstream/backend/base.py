@@ -6,9 +6,11 @@ without missing values. A row's score never depends on the other rows of its cal
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from reprlib import repr as short
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -23,10 +25,12 @@ Floats = NDArray[np.float64]
 class Parameter:
     """One hyperparameter: its type in words, default, meaning and range.
 
-    `choices` are the texts allowed: the values of a "str", or words that may stand for a number (`n_bins="auto"`).
+    `at_least` and `at_most` bound numbers, and every number of "ints" (a list of 1 to 16 integers). `choices` are the
+    words allowed: the only values of type "str", and allowed beside numbers of type "int" and "float". A default of
+    None means that the fit decides; null asks for the same.
     """
 
-    type: Literal["int", "float", "bool", "str"]
+    type: Literal["int", "float", "bool", "str", "ints"]
     default: Any
     description: str
     at_least: float | None = None
@@ -95,6 +99,7 @@ class Backend(ABC):
 
 def checked_params(info: BackendInfo, given: Mapping[str, Any]) -> dict[str, Any]:
     """The defaults with `given`; an unknown or bad one is refused and the valid ones are listed."""
+    taken: dict[str, Any] = {}
     for name, value in given.items():
         known = info.parameter_info.get(name)
         if known is None:
@@ -103,31 +108,40 @@ def checked_params(info: BackendInfo, given: Mapping[str, Any]) -> dict[str, Any
                 f"'params' has {name!r}, which {info.backend} does not know; allowed are: {valid}; leave it out.",
                 loc=("params", name),
             )
-        if not _fits(known, value):
+        whole = known.type == "int" and isinstance(value, float) and value.is_integer()
+        taken[name] = int(value) if whole else value  # JSON has one kind of number
+        if not _fits(known, taken[name]):
             raise InvalidRequestError(
-                f"'params' has {name} = {value!r}; allowed is {_allowed(known)}; correct it.", loc=("params", name)
+                f"'params' has {name} = {short(value)}; allowed is {_allowed(known)}; correct it.", loc=("params", name)
             )
-    return {name: known.default for name, known in info.parameter_info.items()} | dict(given)
+    return {name: known.default for name, known in info.parameter_info.items()} | taken
 
 
 def _fits(parameter: Parameter, value: Any) -> bool:
+    if value is None:
+        return parameter.default is None
     if isinstance(value, str):
         return value in parameter.choices
+    if parameter.type == "ints":
+        return isinstance(value, list | tuple) and 1 <= len(value) <= 16 and all(_in_range(parameter, v) for v in value)
     if parameter.type == "bool":
         return isinstance(value, bool)
-    if parameter.type == "str" or isinstance(value, bool):
-        return False
-    if not isinstance(value, int if parameter.type == "int" else int | float):
+    return parameter.type != "str" and _in_range(parameter, value)
+
+
+def _in_range(parameter: Parameter, value: Any) -> bool:
+    if isinstance(value, bool) or not isinstance(value, int | float if parameter.type == "float" else int):
         return False
     low, high = parameter.at_least, parameter.at_most
-    return (low is None or value >= low) and (high is None or value <= high)
+    return (low is None or value >= low) and (high is None or value <= high) and abs(value) < math.inf
 
 
 def _allowed(parameter: Parameter) -> str:
-    ways = [repr(choice) for choice in parameter.choices]
-    if parameter.type != "str":
-        words = {"int": "an integer", "float": "a number", "bool": "true or false"}[parameter.type]
-        if parameter.at_least is not None and parameter.at_most is not None:
-            words += f" from {parameter.at_least:,} to {parameter.at_most:,}"
-        ways = [words, *ways]
+    low, high = parameter.at_least, parameter.at_most
+    limits = f" from {low:,} to {high:,}" if high is not None else f" of at least {low:,}" if low is not None else ""
+    kinds = {"int": "an integer", "float": "a number", "bool": "true or false", "ints": "a list of 1 to 16 integers"}
+    ways = [kinds[parameter.type] + limits] if parameter.type in kinds else []
+    ways += [repr(choice) for choice in parameter.choices]
+    if parameter.default is None:
+        ways.append("null")
     return " or ".join(ways)
