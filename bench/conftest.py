@@ -1,67 +1,124 @@
-"""The fixture `compare` and the table at the end of a run."""
+"""Fixtures of the rows: `compare` and `record` for work in this process, `compare_http` for a server's."""
 
 from __future__ import annotations
 
-import platform
-from collections.abc import Callable
-from importlib.metadata import version
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any, Protocol
 
 import pytest
-from ratio import Ratio, interleave
+from ratio import SMOKE, Ratio, interleave
+from results import Reach, Row, shown, versions, write
+from server_cpu import Exchange, Server, echo, interleave_http, millstream
 
-PEERS = ("numpy", "numba", "polars", "pyod", "scikit-learn", "blacksheep", "uvicorn")
-ROWS = pytest.StashKey[list[tuple[str, str, Ratio]]]()
+ROWS = pytest.StashKey[list[Row]]()
+TITLES = pytest.StashKey[dict[str, str]]()
+
+
+class Record(Protocol):
+    """Put a ratio into the tables and into the file pytest-benchmark saves. `unit` of its values is ns or B."""
+
+    def __call__(self, against: str, ratio: Ratio, reach: Reach | None = None, unit: str = "ns") -> None: ...
 
 
 class Compare(Protocol):
     """Time `ours` against `peer` and keep the ratio under this benchmark's name."""
 
-    def __call__(self, ours: Callable[[], object], peer: Callable[[], object], against: str) -> Ratio: ...
+    def __call__(
+        self, ours: Callable[[], object], peer: Callable[[], object], against: str, reach: Reach | None = None
+    ) -> Ratio: ...
+
+
+class CompareHttp(Protocol):
+    """Load both servers in turn and keep the ratio of the CPU they spend on a request."""
+
+    def __call__(self, ours: Exchange, peer: Exchange, reach: Reach | None = None) -> Ratio: ...
 
 
 @pytest.fixture
-def record(request: pytest.FixtureRequest, benchmark: Any) -> Callable[[str, Ratio], None]:
-    """Put a ratio into the table and into the file pytest-benchmark saves."""
+def record(request: pytest.FixtureRequest, benchmark: Any) -> Record:
+    """See Record."""
 
-    def keep(against: str, ratio: Ratio) -> None:
-        benchmark.extra_info.update(peer=against, ours_ns=ratio.ours_ns, peer_ns=ratio.peer_ns, times=ratio.times)
-        request.config.stash.setdefault(ROWS, []).append((request.node.name, against, ratio))
+    def keep(against: str, ratio: Ratio, reach: Reach | None = None, unit: str = "ns") -> None:
+        benchmark.extra_info.update(peer=against, ours=ratio.ours_ns, of_peer=ratio.peer_ns, times=ratio.times)
+        topic = request.path.stem.removeprefix("test_")
+        name = request.node.name.removeprefix("test_").replace("_", " ").replace("[", " (").replace("]", ")")
+        request.config.stash.setdefault(ROWS, []).append(Row(topic, name, against, ratio, reach, unit))
+        title = (request.module.__doc__ or topic).strip().partition("\n")[0].rstrip(".")
+        request.config.stash.setdefault(TITLES, {})[topic] = title
 
     return keep
 
 
 @pytest.fixture
-def compare(benchmark: Any, record: Callable[[str, Ratio], None]) -> Compare:
+def compare(benchmark: Any, record: Record) -> Compare:
     """See Compare. The single timing that pytest-benchmark stores beside the ratio is of our side."""
 
-    def run(ours: Callable[[], object], peer: Callable[[], object], against: str) -> Ratio:
+    def run(ours: Callable[[], object], peer: Callable[[], object], against: str, reach: Reach | None = None) -> Ratio:
         ratio = interleave(ours, peer)
-        record(against, ratio)
+        record(against, ratio, reach)
         benchmark.pedantic(ours, rounds=5, iterations=10)
         return ratio
 
     return run
 
 
+@pytest.fixture
+def compare_http(benchmark: Any, record: Record) -> CompareHttp:
+    """See CompareHttp. The single timing that pytest-benchmark stores is our answer's wall time at the client."""
+
+    def run(ours: Exchange, peer: Exchange, reach: Reach | None = None) -> Ratio:
+        with ours, peer:
+            ratio = interleave_http(ours, peer)
+            record("empty BlackSheep echo", ratio, reach)
+            benchmark.pedantic(ours.send, rounds=5, iterations=2)
+        return ratio
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def millstream_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """`millstream serve`, one for all rows: each takes names of its own."""
+    server = millstream(tmp_path_factory.mktemp("data"))
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def echo_server() -> Iterator[Server]:
+    """The empty BlackSheep echo: `POST /echo` and `GET /echo`."""
+    server = echo()
+    yield server
+    server.stop()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--results", type=Path, help="write the tables and plots of this full run there")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if SMOKE and config.getoption("--results"):
+        raise pytest.UsageError("a smoke run measures nothing; leave out --results or MILLSTREAM_BENCH=smoke")
+
+
 def pytest_benchmark_update_machine_info(machine_info: dict[str, Any]) -> None:
-    """A ratio without the versions it was measured with is an anecdote."""
-    machine_info["versions"] = {"python": platform.python_version(), **{p: version(p) for p in PEERS}}
+    machine_info["versions"] = versions()
 
 
-def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
-    """The table a reader of the run wants: CPU per call of both sides and their ratio."""
+def pytest_terminal_summary(terminalreporter: Any, exitstatus: int, config: pytest.Config) -> None:
+    """The tables a reader of the run wants; the page is written only when every row ran."""
     rows = config.stash.get(ROWS, [])
-    if not rows:
-        return
-    terminalreporter.section("CPU time per call, interleaved with the peer")
-    for name, against, r in rows:
-        line = f"{name:<44} ours {_time(r.ours_ns):>9}   {against} {_time(r.peer_ns):>9}   peer / ours {r.times:8.2f}"
-        terminalreporter.write_line(line)
-
-
-def _time(ns: float) -> str:
-    for unit, size in (("ms", 1e6), ("us", 1e3)):
-        if ns >= size:
-            return f"{ns / size:.2f} {unit}"
-    return f"{ns:.0f} ns"
+    if rows:
+        terminalreporter.section("CPU time per call, interleaved with the peer")
+    for r in rows:
+        ours, peer = shown(r.ratio.ours_ns, r.unit), shown(r.ratio.peer_ns, r.unit)
+        terminalreporter.write_line(
+            f"{r.topic + ': ' + r.name:<52} {ours:>8} against {peer:>8} {r.against}; {r.compared}; {r.verdict}"
+        )
+    page = config.getoption("--results")
+    if page and exitstatus == 0:
+        write(page, rows, config.stash[TITLES])
+        terminalreporter.write_line(f"written to {page}")
+    elif page:
+        terminalreporter.write_line(f"{page} is left as it was: not every row ran")
