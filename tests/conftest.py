@@ -1,4 +1,4 @@
-"""One server for the session, each row with names of its own."""
+"""One server for the session; each test uses names of its own."""
 
 import pytest
 
