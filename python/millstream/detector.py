@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from millstream import encoding, model_file, normalization, scaling
 from millstream._core import Table, read_rows
-from millstream.backend.base import Backend, FitContext
+from millstream.backend.base import Backend, FitContext, Scorer
 from millstream.backend.registry import backend_class
 from millstream.encoding import Encoder
 from millstream.errors import InvalidRequestError, ModelFileError, NotFittedError
@@ -21,6 +21,7 @@ from millstream.normalization import ScoreStatistics
 from millstream.scaling import Scaling
 
 Floats = NDArray[np.float64]
+_FLOAT64 = np.dtype(np.float64)
 
 
 @dataclass(frozen=True)
@@ -123,6 +124,8 @@ class Detector:
         given = FitSettings(backend, contamination, normalization, schema, params, missing, seed, epochs, batch_size)
         self.settings = given.check()
         self._backend: Backend | None = None
+        self._score_values: Scorer = _not_fitted
+        self._by_position = False
 
     @property
     def normalization(self) -> str:
@@ -169,16 +172,28 @@ class Detector:
         raw = _finite(backend.fit(self._scaling.apply(self._scaling.impute(values)[0])))
         self._statistics = normalization.learn(raw, self.settings.contamination)
         self._training_raw_scores = raw
-        self._backend = backend
+        self._serve(backend)
         return self
+
+    def _serve(self, backend: Backend) -> None:
+        """Score with `backend` from now on."""
+        self._backend = backend
+        self._score_values = backend.scorer(self._scaling)
+        self._by_position = self._encoder is None or self._encoder.features == tuple(self._encoder.schema)
 
     def raw_score(self, data: object) -> Floats:
         """The backend's own scores (n), higher = more anomalous; missing values count as the training median."""
-        return self._raw(self._values(data))[0]
+        if type(data) is np.ndarray and self._by_position and data.dtype is _FLOAT64 and data.ndim == 2:
+            flags = data.flags
+            if flags.c_contiguous and flags.aligned:
+                scores = np.empty(len(data))
+                if self._score_values(data, scores):
+                    return scores
+        return self._scores_of(self._values(data))  # reads anything, and says what is wrong with it
 
     def raw_score_of(self, values: Floats) -> Floats:
         """`raw_score` of values (n, d) known to be finite or NaN and as wide as the model: nothing is checked."""
-        return self._raw(values)[0]
+        return self._scores_of(values)
 
     def score(self, data: object, normalization: str | None = None) -> Floats:
         """Normalized scores (n)."""
@@ -187,7 +202,10 @@ class Detector:
     def detect(self, data: object, threshold: float | None = None, normalization: str | None = None) -> Detection:
         """Scores and anomalies: those with a score above `threshold`, the learned one by default."""
         kind = normalization or self.normalization
-        raw, imputed = self._raw(self._values(data))
+        values = self._values(data)
+        raw = self._scores_of(values)
+        missing = np.isnan(values)
+        imputed = missing if missing.any() else None
         score = self._statistics.normalize(raw, kind)
         limit = self._statistics.threshold(kind) if threshold is None else float(threshold)
         return Detection(score, raw, score > limit, limit, imputed, self._columns, self._encoder is not None)
@@ -236,18 +254,18 @@ class Detector:
             backend.take({key.removeprefix("backend."): a for key, a in arrays.items() if key.startswith("backend.")})
         except (KeyError, TypeError, ValueError, IndexError) as error:
             raise ModelFileError(f"The file '{name}' is no millstream model; delete it or fit a model.") from error
-        detector._backend = backend
+        detector._serve(backend)
         return detector
 
     def _fitted(self) -> Detector:
         if self._backend is None:
-            raise NotFittedError("The detector is not fitted; call fit first.")
+            _not_fitted()
         return self
 
-    def _raw(self, values: Floats) -> tuple[Floats, NDArray[np.bool_] | None]:
-        assert self._backend is not None
-        filled, imputed = self._scaling.impute(values)
-        return _finite(self._backend.score(self._scaling.apply(filled))), imputed
+    def _scores_of(self, values: Floats) -> Floats:
+        scores = np.empty(len(values))
+        self._score_values(np.ascontiguousarray(values, dtype=np.float64), scores)
+        return scores
 
     def _values(self, data: object) -> Floats:
         self._fitted()
@@ -261,11 +279,16 @@ class Detector:
                 f"({', '.join(self._columns[:20])}); send as many.",
                 loc=("data",),
             )
-        if self._encoder is not None and self._encoder.features != tuple(self._encoder.schema):
+        if not self._by_position:
             raise InvalidRequestError(
                 "The rows have no names and the model was fitted on text; send objects.", ("data",)
             )
         return table.matrix() if len(table) else np.empty((0, width))
+
+
+def _not_fitted(*_: Floats) -> bool:
+    """What scores before there is a model."""
+    raise NotFittedError("The detector is not fitted; call fit first.")
 
 
 def as_table(data: object) -> Table:

@@ -27,6 +27,15 @@ class Scaling:
             np.clip(scaled, -LARGEST, LARGEST, out=scaled)
         return np.ascontiguousarray(scaled)
 
+    @classmethod
+    def identity(cls, width: int) -> Scaling:
+        """What leaves rows as they are."""
+        return cls(np.zeros(width), np.ones(width))
+
+    def packed(self) -> Floats:
+        """Centers and widths in one array (2, d): each array a kernel is given costs it 0.1 us."""
+        return np.stack([self.centers, self.widths])
+
     def impute(self, rows: Floats) -> tuple[Floats, NDArray[np.bool_] | None]:
         """`rows` with medians for missing values, and where they were (None: nowhere)."""
         missing = np.isnan(rows)

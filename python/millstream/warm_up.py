@@ -7,13 +7,19 @@ first time, 0.4 s for the first and little for each further one from then on).
 from importlib import import_module
 from pkgutil import iter_modules
 
+import millstream
 from millstream import backend
 
 
 def kernel_modules() -> tuple[str, ...]:
-    """Names of the modules that hold kernels: the calibration, and of the backends those called `..._kernels`."""
-    names = (module.name for module in iter_modules(backend.__path__) if module.name.endswith("_kernels"))
-    return ("millstream.calibration", *(f"{backend.__name__}.{name}" for name in names))
+    """Names of the modules that hold kernels: the calibration, and those called `..._kernels`."""
+    names = [
+        f"{package.__name__}.{module.name}"
+        for package in (millstream, backend)
+        for module in iter_modules(package.__path__)
+        if module.name.endswith("_kernels")
+    ]
+    return ("millstream.calibration", *names)
 
 
 def load_kernels() -> None:

@@ -10,15 +10,18 @@ skewness is exactly 0, which depends on the order of rows; here the larger tail 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from millstream.backend.base import Backend, BackendInfo, Floats
+from millstream.backend import tails
+from millstream.backend.base import BackendInfo, Floats, FusedBackend, Scorer
+from millstream.scaling import Scaling
 
 
-class Ecod(Backend):
+class Ecod(FusedBackend):
     """Empirical cumulative distributions. No parameters; d * n numbers of memory; a score costs d binary searches."""
 
     info = BackendInfo(
@@ -34,18 +37,20 @@ class Ecod(Backend):
 
     def fit(self, rows: Floats) -> Floats:
         """Sort every column."""
-        self._sorted = np.ascontiguousarray(np.sort(rows, axis=0).T)
-        self._alone = _log_table(len(rows) + 1)
-        from millstream.backend.ecod_kernels import score_rows
+        from millstream.backend.tail_kernels import score_by_larger_tail
 
-        # The training rows themselves are in the distribution already: the table of n, and no row joined.
-        return np.asarray(score_rows(np.ascontiguousarray(rows), self._sorted, _log_table(len(rows)), 0))
+        self._sorted = tails.sort_columns(rows)
+        model = tails.pack(Scaling.identity(rows.shape[1]), self._sorted, tails.table_among(len(rows)))
+        scores = np.empty(len(rows))
+        score_by_larger_tail(model, rows, scores)
+        return scores
 
-    def score(self, rows: Floats) -> Floats:
-        """The score PyOD gives each row alone."""
-        from millstream.backend.ecod_kernels import score_rows
+    def scorer(self, scaling: Scaling) -> Scorer:
+        """What gives each row the score that PyOD gives it alone."""
+        from millstream.backend.tail_kernels import score_by_larger_tail
 
-        return np.asarray(score_rows(rows, self._sorted, self._alone, 1))
+        table = tails.table_joined(self._sorted.shape[1])
+        return partial(score_by_larger_tail, tails.pack(scaling, self._sorted, table))
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """The sorted columns (d, n)."""
@@ -53,12 +58,4 @@ class Ecod(Backend):
 
     def take(self, arrays: Mapping[str, NDArray[Any]]) -> None:
         """The sorted columns; the table of logarithms follows from their length."""
-        self._sorted = np.ascontiguousarray(arrays["sorted"], dtype=np.float64)
-        if self._sorted.ndim != 2 or not self._sorted.size:
-            raise ValueError("the sorted columns are not a matrix")
-        self._alone = _log_table(self._sorted.shape[1] + 1)
-
-
-def _log_table(n: int) -> Floats:
-    """-log of the shares 1/n .. 1, with PyOD's rounding: its shares come from linspace, not from k/n."""
-    return np.asarray(-np.log(np.linspace(1 / n, 1, n)))
+        self._sorted = tails.checked_columns(arrays["sorted"])

@@ -1,15 +1,12 @@
-"""The kernel of ECOD. Importing this loads numba."""
+"""Sums in the order in which NumPy adds, for scores equal to PyOD's to the last bit. Importing this loads numba."""
 
 from __future__ import annotations
 
 import numba as nb
-import numpy as np
 
 from millstream.backend.base import Floats
 
-_matrix = nb.types.Array(nb.float64, 2, "C", readonly=True)
-_vector = nb.types.Array(nb.float64, 1, "C", readonly=True)
-_scratch = nb.types.Array(nb.float64, 1, "C")
+_scratch = nb.float64[::1]
 
 
 @nb.njit(nb.float64(_scratch, nb.int64, nb.int64), cache=True, nogil=True)
@@ -43,19 +40,3 @@ def pairwise_sum(values: Floats, start: int, length: int) -> float:
     first: float = pairwise_sum(values, start, half)
     second: float = pairwise_sum(values, start + half, length - half)
     return first + second
-
-
-@nb.njit(nb.float64[::1](_matrix, _matrix, _vector, nb.int64), cache=True, nogil=True)
-def score_rows(rows: Floats, ascending: Floats, table: Floats, joined: int) -> Floats:
-    """Scores of `rows` (n, d) by the sorted training columns (d, m). `joined` 1: each row is counted in too."""
-    d, m = ascending.shape
-    scores = np.empty(len(rows))
-    tails = np.empty(d)
-    for i in range(len(rows)):
-        for j in range(d):
-            value = rows[i, j]
-            at_most = np.searchsorted(ascending[j], value, side="right") + joined
-            at_least = m - np.searchsorted(ascending[j], value, side="left") + joined
-            tails[j] = table[min(at_most, at_least) - 1]
-        scores[i] = pairwise_sum(tails, 0, d)
-    return scores
