@@ -41,11 +41,13 @@ $(VENV)/.created: ci/tools.sh
 	@touch $@
 
 $(VENV)/.installed-torch$(TORCH): $(VENV)/.created pyproject.toml ci/constraints.txt
+	@echo "Installing dependencies ..."
 	$(UV) $(EXTRAS) --requirements pyproject.toml maturin
 	@touch $@
 
 $(VENV)/.built: $(VENV)/.installed-torch$(TORCH) $(RUST_SOURCES)
-	UV_CONSTRAINT=ci/constraints.txt $(BIN)/maturin develop --uv --quiet --release --locked
+	@echo "Building the extension (the first time takes a minute or two) ..."
+	MATURIN_PEP517_ARGS=--locked $(UV) --no-deps --no-build-isolation --editable .
 	$(BIN)/python -m millstream.warm_up
 	@touch $@
 
