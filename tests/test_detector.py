@@ -56,26 +56,6 @@ def test_a_schema_is_inferred_and_travels_in_the_file():
     assert np.array_equal(again.raw_score(LOGS), fitted.raw_score(LOGS))
 
 
-@pytest.mark.parametrize(
-    ("encoding", "values"),
-    [
-        ("label", [1.0, 2.0, 0.0, 0.0]),
-        ("onehot", [[1, 0], [0, 1], [0, 0], [0, 0]]),
-        ("frequency", [0.75, 0.25, 0.125, 0.125]),
-        ("binary", [0.0, 1.0, 0.0, 0.0]),
-        ("hash", [435751.0, 89994.0, 669969.0, 0.0]),
-    ],
-)
-def test_encodings(encoding, values):
-    from millstream import encoding as encodings
-    from millstream._core import read_rows
-
-    training = read_rows([{"a": "no"}, {"a": "no"}, {"a": "yes"}, {"a": "no"}], None, "text")
-    rows = read_rows([{"a": "no"}, {"a": "yes"}, {"a": "unseen"}, {"a": None}], None, "text")
-    encoded = encodings.learn(training, {"a": encoding}).encode(rows)
-    assert encoded.tolist() == np.reshape(values, encoded.shape).tolist()
-
-
 def test_a_damaged_or_foreign_file_is_refused(detector):
     data = bytearray(detector.to_bytes())
     for at in range(0, len(data), 97):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -54,6 +54,11 @@ class FitSettings:
             encoding.checked_schema(self.schema)
         self.new_backend()
         return self
+
+    @property
+    def text_columns(self) -> tuple[str, ...]:
+        """Columns that the schema reads as text, whatever they hold."""
+        return encoding.text_columns(self.schema or {})
 
     def new_backend(self) -> Backend:
         """An unfitted backend with these settings."""
@@ -160,7 +165,7 @@ class Detector:
         InvalidRequestError
             With the place of the first value that is not allowed.
         """
-        return self._fit(prepare(self.settings, as_table(data)))
+        return self._fit(prepare(self.settings, as_table(data, self.settings.text_columns)))
 
     def _fit(self, rows: FitRows) -> Detector:
         values = rows.values
@@ -179,7 +184,7 @@ class Detector:
         """Score with `backend` from now on."""
         self._backend = backend
         self._score_values = backend.scorer(self._scaling)
-        self._by_position = self._encoder is None or self._encoder.features == tuple(self._encoder.schema)
+        self._by_position = self._encoder is None or not self._encoder.text_columns
 
     def raw_score(self, data: object) -> Floats:
         """The backend's own scores (n), higher = more anomalous; missing values count as the training median."""
@@ -230,32 +235,50 @@ class Detector:
         arrays = {f"backend.{name}": array for name, array in backend.arrays().items()}
         arrays |= {"centers": self._scaling.centers, "widths": self._scaling.widths}
         arrays |= {"training_raw_scores": self._training_raw_scores}
+        if self._encoder is not None:  # as an array: headers, which are read to list models, stay small
+            arrays["encoder"] = np.frombuffer(self._encoder.to_json().encode(), np.uint8)
         meta = {
             "settings": asdict(self.settings),
             "columns": self._columns,
-            "encoder": self._encoder.to_json() if self._encoder is not None else None,
             "statistics": asdict(self._statistics),
+            "versions": model_file.versions(),
         }
         return model_file.encode(meta, arrays)
 
     @classmethod
     def from_bytes(cls, data: bytes, name: str = "the model file") -> Detector:
-        """The detector in the bytes of a model file; `name` is for messages."""
+        """The detector in the bytes of a model file; `name` is for messages.
+
+        Raises
+        ------
+        ModelFileError
+            The file is foreign, damaged or newer, or its parts do not fit together.
+        """
         meta, arrays = model_file.decode(data, name)
         try:
             detector = cls(**meta["settings"])
-            detector._columns = tuple(meta["columns"])
-            detector._encoder = Encoder.from_json(meta["encoder"]) if meta["encoder"] is not None else None
-            statistics = meta["statistics"] | {"thresholds": tuple(meta["statistics"]["thresholds"])}
-            detector._statistics = ScoreStatistics(**statistics)
-            detector._scaling = Scaling(arrays["centers"], arrays["widths"])
-            detector._training_raw_scores = arrays["training_raw_scores"]
-            backend = detector.settings.new_backend()
-            backend.take({key.removeprefix("backend."): a for key, a in arrays.items() if key.startswith("backend.")})
-        except (KeyError, TypeError, ValueError, IndexError) as error:
+            detector._take(meta, arrays)
+        except (KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError, RecursionError) as error:
             raise ModelFileError(f"The file '{name}' is no millstream model; delete it or fit a model.") from error
-        detector._serve(backend)
         return detector
+
+    def _take(self, meta: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> None:
+        """Become what a file holds. A checksum shows damage, not intent: kernels trust only what was checked here."""
+        self._columns = _checked_names(meta["columns"])
+        width = len(self._columns)
+        self._encoder = Encoder.from_json(arrays["encoder"].tobytes().decode()) if "encoder" in arrays else None
+        if self._encoder is not None and self._encoder.features != self._columns:
+            raise ValueError("the encoder makes other columns")
+        self._statistics = ScoreStatistics.checked(meta["statistics"])
+        self._scaling = Scaling(_finite_floats(arrays["centers"], width), _finite_floats(arrays["widths"], width))
+        if not (self._scaling.widths > 0).all():
+            raise ValueError("a column has no width")
+        self._training_raw_scores = _finite_floats(arrays["training_raw_scores"], None)
+        backend = self.settings.new_backend()
+        backend.take({key.removeprefix("backend."): a for key, a in arrays.items() if key.startswith("backend.")})
+        if backend.width > width:
+            raise ValueError("the backend reads more columns than there are")
+        self._serve(backend)
 
     def _fitted(self) -> Detector:
         if self._backend is None:
@@ -269,7 +292,7 @@ class Detector:
 
     def _values(self, data: object) -> Floats:
         self._fitted()
-        table = as_table(data)
+        table = as_table(data, self._encoder.text_columns if self._encoder is not None else ())
         if self._encoder is not None and table.named:
             return self._encoder.encode(table)
         width = len(self._columns)
@@ -279,9 +302,10 @@ class Detector:
                 f"({', '.join(self._columns[:20])}); send as many.",
                 loc=("data",),
             )
-        if not self._by_position:
+        if self._encoder is not None and self._encoder.text_columns:
             raise InvalidRequestError(
-                "The rows have no names and the model was fitted on text; send objects.", ("data",)
+                f"The rows are lists and the model encodes {', '.join(self._encoder.text_columns[:20])}; send objects.",
+                loc=("data",),
             )
         return table.matrix() if len(table) else np.empty((0, width))
 
@@ -291,16 +315,20 @@ def _not_fitted(*_: Floats) -> bool:
     raise NotFittedError("The detector is not fitted; call fit first.")
 
 
-def as_table(data: object) -> Table:
-    """`data` as a table: it is one, or becomes one."""
-    return data if isinstance(data, Table) else read_rows(data, None, "text")
+def as_table(data: object, text: Sequence[str] = ()) -> Table:
+    """`data` as a table: it is one, or becomes one, its columns named in `text` as the text that was sent."""
+    return data if isinstance(data, Table) else read_rows(data, None, "text", text)
 
 
-def prepare(settings: FitSettings, table: Table) -> FitRows:
+def prepare(settings: FitSettings, table: Table, most_categories: int = encoding.MOST_CATEGORIES) -> FitRows:
     """The training rows as numbers, missing values refused unless the settings say otherwise."""
+    if settings.schema is not None and not table.named and len(table):
+        raise InvalidRequestError(
+            "'schema' names columns and the rows are lists; send objects, or leave the schema out.", loc=("schema",)
+        )
     if table.named:
         schema = settings.schema if settings.schema is not None else encoding.infer(table)
-        encoder = encoding.learn(table, schema)
+        encoder = encoding.learn(table, schema, most_categories)
         rows = FitRows(encoder.encode(table), encoder.features, True, encoder.to_json())
     else:
         rows = FitRows(table.matrix(), table.columns, False, None)
@@ -315,6 +343,18 @@ def fit_to_bytes(settings: FitSettings, rows: FitRows) -> bytes:
     """A fit as a function of plain data: the bytes of the model file. Runs anywhere."""
     detector = Detector(**asdict(settings))
     return detector._fit(rows).to_bytes()
+
+
+def _checked_names(names: Any) -> tuple[str, ...]:
+    if not isinstance(names, list) or not names or not all(isinstance(name, str) for name in names):
+        raise ValueError("the columns are no list of names")
+    return tuple(names)
+
+
+def _finite_floats(array: NDArray[Any], length: int | None) -> Floats:
+    if array.dtype != np.float64 or array.ndim != 1 or length not in (None, len(array)) or not np.isfinite(array).all():
+        raise ValueError("an array is not of finite numbers, one to a column")
+    return array
 
 
 def _check_complete(rows: FitRows) -> None:

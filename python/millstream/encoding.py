@@ -1,13 +1,16 @@
-"""From columns of any type to numbers: the six encodings, fitted on training rows and then data."""
+"""From columns of any type to numbers: the six encodings, fitted on training rows and then data.
+
+Whatever a categorical column costs is paid once for each distinct text, not for each cell: the core gives the distinct
+texts and for each row the place of its text among them, and an encoding is a table of numbers looked up by place.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
-import math
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -22,6 +25,7 @@ ENCODINGS: tuple[Encoding, ...] = get_args(Encoding)
 HASH_SIZE = 1_000_000
 MOST_ONEHOT = 100
 MOST_INFERRED_LABELS = 100
+MOST_CATEGORIES = 100_000
 _TRUE = frozenset({"true", "yes", "1", "on", "t", "y"})
 
 
@@ -33,15 +37,15 @@ class Encoder:
     categories: Mapping[str, Sequence[str]]
     shares: Mapping[str, Mapping[str, float]]
 
-    @property
+    @cached_property
     def features(self) -> tuple[str, ...]:
         """Names of the numbers, in order."""
         return tuple(name for column, kind in self.schema.items() for name in self._names(column, kind))
 
-    @property
+    @cached_property
     def text_columns(self) -> tuple[str, ...]:
         """Columns read as text, whatever they hold."""
-        return tuple(column for column, kind in self.schema.items() if kind != "numeric")
+        return text_columns(self.schema)
 
     def _names(self, column: str, kind: str) -> list[str]:
         if kind != "onehot":
@@ -50,25 +54,44 @@ class Encoder:
 
     def encode(self, table: Table) -> Floats:
         """The numbers (n, features); a column that is absent counts as null everywhere."""
-        blocks = [self._encode(table, column, kind) for column, kind in self.schema.items()]
-        return np.ascontiguousarray(np.column_stack(blocks)) if blocks else np.empty((len(table), 0))
+        out = np.zeros((len(table), len(self.features)))
+        at = 0
+        for column, kind in self.schema.items():
+            if kind == "numeric":
+                out[:, at] = _numbers(table, column)
+            elif kind == "onehot":
+                category = self._looked_up(table, column, kind).astype(np.intp)  # from 1 on, 0 for none
+                rows = np.flatnonzero(category)
+                out[rows, at - 1 + category[rows]] = 1.0
+                at += len(self.categories[column]) - 1
+            else:
+                out[:, at] = self._looked_up(table, column, kind)
+            at += 1
+        return out
 
-    def _encode(self, table: Table, column: str, kind: str) -> Floats:
-        if kind == "numeric":
-            return _numbers(table, column)
-        texts = _texts(table, column)
-        match kind:
-            case "hash":
-                return _mapped(texts, {text: _hash(text) for text in set(texts) if text is not None}, 0.0)
-            case "label":
-                return _mapped(texts, {text: at for at, text in enumerate(self.categories[column], 1)}, 0.0)
-            case "frequency":
-                shares = self.shares[column]
-                return _mapped(texts, shares, min(shares.values(), default=1.0) / 2)
-            case "binary":
-                return np.array([float(text is not None and text.strip().lower() in _TRUE) for text in texts])
-        codes = [[float(text == category) for category in self.categories[column]] for text in texts]
-        return np.array(codes).reshape(len(texts), len(self.categories[column]))
+    def _looked_up(self, table: Table, column: str, kind: str) -> Floats:
+        places, texts = _coded(table, column)
+        numbers, unseen = self._learned(column, kind)
+        return np.append(numbers(texts), unseen)[places]  # missing is place -1, the last one
+
+    def _learned(self, column: str, kind: str) -> tuple[Callable[[Sequence[str]], Any], float]:
+        """From texts to their numbers, and the number of what training has not seen."""
+        if kind == "hash":
+            return _hashes, 0.0
+        if kind == "binary":
+            return _truths, 0.0
+        known, unseen = self._known[column]
+        return (lambda texts: [known.get(text, unseen) for text in texts]), unseen
+
+    @cached_property
+    def _known(self) -> dict[str, tuple[Mapping[str, float], float]]:
+        """The numbers of the texts that training saw, and of all others, by column."""
+        known: dict[str, tuple[Mapping[str, float], float]] = {
+            column: (shares, min(shares.values(), default=1.0) / 2) for column, shares in self.shares.items()
+        }
+        for column, texts in self.categories.items():
+            known[column] = {text: float(at) for at, text in enumerate(texts, 1)}, 0.0
+        return known
 
     def to_json(self) -> str:
         """The encoder as JSON; the order of columns is kept."""
@@ -77,9 +100,12 @@ class Encoder:
 
     @classmethod
     def from_json(cls, text: str) -> Encoder:
-        """The encoder that `to_json` wrote."""
+        """The encoder that `to_json` wrote. Raises ValueError, KeyError or TypeError for any other text."""
         parts = json.loads(text)
-        return cls(checked_schema(parts["schema"]), parts["categories"], parts["shares"])
+        schema = checked_schema(parts["schema"])
+        categories = {column: _checked_texts(parts["categories"][column]) for column in _of(schema, "label", "onehot")}
+        shares = {column: _checked_shares(parts["shares"][column]) for column in _of(schema, "frequency")}
+        return cls(schema, categories, shares)
 
 
 def checked_schema(schema: Mapping[str, str]) -> dict[str, str]:
@@ -93,77 +119,126 @@ def checked_schema(schema: Mapping[str, str]) -> dict[str, str]:
     return dict(schema)
 
 
+def text_columns(schema: Mapping[str, str]) -> tuple[str, ...]:
+    """Columns of `schema` that are read as text, whatever they hold."""
+    return tuple(column for column, kind in schema.items() if kind != "numeric")
+
+
 def infer(table: Table) -> dict[str, str]:
     """A schema for `table`: numbers numeric, booleans binary, text label, or hash over 100 distinct values."""
     schema = {}
     for column, kind in zip(table.columns, table.kinds, strict=True):
         if kind == "string":
-            distinct = {text for text in table[column].tolist() if text is not None}
-            schema[column] = "label" if len(distinct) <= MOST_INFERRED_LABELS else "hash"
+            schema[column] = "label" if len(_coded(table, column)[1]) <= MOST_INFERRED_LABELS else "hash"
         else:
             schema[column] = "binary" if kind == "boolean" else "numeric"
     return schema
 
 
-def learn(table: Table, schema: Mapping[str, str]) -> Encoder:
-    """The encoder for `schema`, its categories and shares taken from the training rows."""
+def learn(table: Table, schema: Mapping[str, str], most_categories: int = MOST_CATEGORIES) -> Encoder:
+    """The encoder for `schema`, its categories and shares taken from the training rows.
+
+    Raises
+    ------
+    InvalidRequestError
+        A column of the schema is in no row, or has more than `most_categories` categories to keep.
+    """
+    _check_present(table, schema)
     categories, shares = {}, {}
-    for column, kind in schema.items():
-        if kind not in ("label", "onehot", "frequency"):
+    for column in _of(schema, "label", "onehot", "frequency"):
+        places, texts = _coded(table, column)
+        if schema[column] == "onehot":
+            categories[column] = sorted(texts)[:MOST_ONEHOT]
             continue
-        texts = _texts(table, column)
-        counts = Counter(text for text in texts if text is not None)
-        if kind == "frequency":
-            shares[column] = {text: count / len(texts) for text, count in counts.items()}
+        _check_categories(column, schema[column], len(texts), most_categories)
+        if schema[column] == "label":
+            categories[column] = sorted(texts)
         else:
-            categories[column] = sorted(counts)[: MOST_ONEHOT if kind == "onehot" else None]
+            counts = np.bincount(places[places >= 0], minlength=len(texts))
+            shares[column] = dict(zip(texts, (counts / max(1, len(table))).tolist(), strict=True))
     return Encoder(dict(schema), categories, shares)
 
 
-def _numbers(table: Table, column: str) -> Floats:
+def _check_present(table: Table, schema: Mapping[str, str]) -> None:
+    for column in schema:
+        if len(table) and column not in table.columns:
+            raise InvalidRequestError(
+                f"'schema' has column {column!r}, which is in no row; the rows have "
+                f"{', '.join(table.columns[:20]) or 'no columns'}; correct the name or leave it out.",
+                loc=("schema", column),
+            )
+
+
+def _check_categories(column: str, kind: str, count: int, most: int) -> None:
+    if count > most:
+        raise InvalidRequestError(
+            f"Column {column!r} has {count} categories; '{kind}' takes at most {most}; encode it with 'hash'.",
+            loc=("schema", column),
+        )
+
+
+def _of(schema: Mapping[str, str], *kinds: str) -> list[str]:
+    return [column for column, kind in schema.items() if kind in kinds]
+
+
+def _numbers(table: Table, column: str) -> Floats | float:
     if column not in table.columns:
-        return np.full(len(table), np.nan)
-    kind = table.kinds[table.columns.index(column)]
-    if kind in ("float64", "null"):
-        return np.asarray(table[column], dtype=np.float64)
-    values = table[column].tolist()
-    row = next((at for at, value in enumerate(values) if value is not None and not _is_number(value)), None)
+        return float("nan")
+    row = table.first_other(column)
     if row is not None:
         raise InvalidRequestError(
-            f"Column {column!r} is numeric and has {str(values[row])[:80]!r} in row {row}; "
+            f"Column {column!r} is numeric and has {_shown(table[column][row])} in row {row}; "
             "allowed are numbers and null; correct it or declare another encoding.",
             loc=("data", row, column),
         )
-    return np.array([np.nan if value is None else float(value) for value in values])
+    return np.asarray(table[column], dtype=np.float64)
 
 
-def _is_number(value: Any) -> bool:
-    """Whether a cell of a column that mixes types held a number: numbers came as their JSON text."""
-    if not isinstance(value, str):
-        return False
-    try:
-        return isinstance(json.loads(value), int | float) and not isinstance(json.loads(value), bool)
-    except ValueError:
-        return False
+def _shown(value: object) -> str:
+    return repr(value)[:80] if isinstance(value, str) else json.dumps(value)
 
 
-def _texts(table: Table, column: str) -> list[str | None]:
+def _coded(table: Table, column: str) -> tuple[NDArray[np.intp], Sequence[str]]:
+    """For each row the place of its text among the distinct texts, -1 where missing; and those texts."""
     if column not in table.columns:
-        return [None] * len(table)
-    return [_text(value) for value in table[column].tolist()]
+        return np.full(len(table), -1), ()
+    codes = table.codes(column)
+    if codes is not None:
+        return codes[0].astype(np.intp), codes[1]
+    return _coded_numbers(np.asarray(table[column]))
 
 
-def _text(value: Any) -> str | None:
-    if value is None or (isinstance(value, float) and math.isnan(value)):
-        return None
-    if isinstance(value, str):
-        return value
-    return json.dumps(int(value) if isinstance(value, float) and value.is_integer() else value)
+def _coded_numbers(values: NDArray[Any]) -> tuple[NDArray[np.intp], Sequence[str]]:
+    """The same for numbers and booleans whose text nobody sent, from arrays and frames: whole ones without a point."""
+    numbers = values.astype(np.float64)  # None becomes NaN
+    present = np.flatnonzero(~np.isnan(numbers))
+    places = np.full(len(values), -1)
+    distinct, places[present] = np.unique(numbers[present], return_inverse=True)
+    return places, [_text(value, values.dtype == object) for value in distinct.tolist()]
 
 
-def _mapped(texts: Sequence[str | None], codes: Mapping[str, float], unseen: float) -> Floats:
-    return np.array([unseen if text is None else codes.get(text, unseen) for text in texts], dtype=np.float64)
+def _text(value: float, boolean: bool) -> str:
+    if boolean:
+        return json.dumps(bool(value))
+    return json.dumps(int(value) if value.is_integer() else value)
 
 
-def _hash(text: str) -> float:
-    return float(int(hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()[:8], 16) % HASH_SIZE)
+def _truths(texts: Sequence[str]) -> list[bool]:
+    return [text.strip().lower() in _TRUE for text in texts]
+
+
+def _hashes(texts: Sequence[str]) -> NDArray[np.uint32]:
+    digests = [hashlib.md5(text.encode(), usedforsecurity=False).digest()[:4] for text in texts]
+    return np.frombuffer(b"".join(digests), dtype=">u4") % HASH_SIZE
+
+
+def _checked_texts(texts: Any) -> list[str]:
+    if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
+        raise ValueError("categories are no list of texts")
+    return texts
+
+
+def _checked_shares(shares: Any) -> dict[str, float]:
+    if not isinstance(shares, dict) or not all(isinstance(s, float) and 0 < s <= 1 for s in shares.values()):
+        raise ValueError("shares are no numbers from 0 to 1")
+    return shares

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import platform
 from collections.abc import Mapping
+from functools import cache
+from importlib.metadata import version
 from typing import Any
 
 import numpy as np
@@ -35,6 +38,13 @@ def encode(meta: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> bytes
     head = json.dumps(header, ensure_ascii=False).encode()
     head += b" " * (-len(head) % 8)
     return b"".join((len(head).to_bytes(8, "little"), head, *parts))
+
+
+@cache
+def versions() -> dict[str, str]:
+    """What fitted the model: for whoever wonders later why two fits differ."""
+    names = ("millstream", "numpy", "numba", "scipy", "scikit-learn", "pyod")
+    return {"python": platform.python_version()} | {name: version(name) for name in names}
 
 
 def decode(data: bytes, name: str = "the model file") -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +14,8 @@ from millstream.errors import InvalidRequestError
 
 Floats = NDArray[np.float64]
 Normalization = Literal["standardization", "zscore", "raw"]
+_LARGEST = float(np.finfo(np.float64).max)
+_SQUARES_OVERFLOW = 1e150
 NORMALIZATIONS: tuple[Normalization, ...] = get_args(Normalization)
 
 
@@ -25,6 +29,15 @@ class ScoreStatistics:
     std: float  # 1 where it is 0
     thresholds: tuple[float, float, float]  # in the order of NORMALIZATIONS
 
+    @classmethod
+    def checked(cls, parts: Mapping[str, Any]) -> ScoreStatistics:
+        """The statistics in `parts`, read from a file; ValueError, KeyError or TypeError if they cannot be any."""
+        median, iqr, mean, std = (_finite(parts[name]) for name in ("median", "iqr", "mean", "std"))
+        first, second, third = (_finite(threshold) for threshold in parts["thresholds"])
+        if iqr <= 0 or std <= 0:
+            raise ValueError("scores have no width")
+        return cls(median, iqr, mean, std, (first, second, third))
+
     def normalize(self, raw: Floats, kind: str) -> Floats:
         """The scores of that kind. standardization: 1/(1+exp(-(r-median)/(2 IQR))), zscore: (r-mean)/std, raw: r."""
         return _normalize(raw, kind, self.median, self.iqr, self.mean, self.std)
@@ -34,15 +47,26 @@ class ScoreStatistics:
         return self.thresholds[NORMALIZATIONS.index(checked(kind))]
 
 
+def _finite(value: Any) -> float:
+    if not isinstance(value, float) or not math.isfinite(value):
+        raise ValueError(f"{value!r} is no finite number")
+    return value
+
+
 def learn(raw: Floats, contamination: float) -> ScoreStatistics:
     """Statistics of the training scores; a threshold is their (1 - contamination) percentile, interpolated."""
-    low, median, high = (float(v) for v in np.percentile(raw, [25, 50, 75]))
-    mean, std = float(np.mean(raw)), float(np.std(raw))
-    iqr = high - low or std or 1.0
+    largest = float(np.max(np.abs(raw), initial=0.0))
+    unit = largest if largest > _SQUARES_OVERFLOW else 1.0
+    parts = raw / unit
+    low, median, high = (float(v) * unit for v in np.percentile(parts, [25, 50, 75]))
+    mean, std = float(np.mean(parts)) * unit, float(np.std(parts)) * unit
+    iqr = min(high - low, _LARGEST) or std or 1.0
     std = std or 1.0
-    kinds = (_normalize(raw, kind, median, iqr, mean, std) for kind in NORMALIZATIONS)
-    first, second, third = (float(np.percentile(scores, 100 * (1 - contamination))) for scores in kinds)
-    return ScoreStatistics(median, iqr, mean, std, (first, second, third))
+    rank = 100 * (1 - contamination)
+    first, second = (
+        float(np.percentile(_normalize(raw, kind, median, iqr, mean, std), rank)) for kind in NORMALIZATIONS[:2]
+    )
+    return ScoreStatistics(median, iqr, mean, std, (first, second, float(np.percentile(parts, rank)) * unit))
 
 
 def checked(kind: str) -> Normalization:
@@ -59,8 +83,9 @@ def _normalize(raw: Floats, kind: str, median: float, iqr: float, mean: float, s
     match checked(kind):
         case "standardization":
             with np.errstate(over="ignore"):
-                return np.asarray(1 / (1 + np.exp(-(raw - median) / (2 * iqr))))
+                return np.asarray(1 / (1 + np.exp(-(raw / 2 - median / 2) / iqr)))  # halves: no overflow
         case "zscore":
-            return (raw - mean) / std
+            with np.errstate(over="ignore"):
+                return np.asarray(np.clip((raw - mean) / std, -_LARGEST, _LARGEST))
         case "raw":
             return raw

@@ -42,6 +42,7 @@ class Settings:
     max_columns: int = _setting(2_000, 1, "columns of a buffer, a stream or a model")
     max_windows: int = _setting(1_000, 1, "windows or lags of one list")
     max_features: int = _setting(10_000, 1, "declared features of one buffer")
+    max_categories: int = _setting(100_000, 1, "categories of one column encoded as label or frequency")
     max_epochs: int = _setting(10_000, 1, "training epochs")
     max_answer_values: int = _setting(5_000_000, 1_000, "values in one answer")
     max_buffers: int = _setting(10_000, 1, "buffers held at the same time")

@@ -109,3 +109,21 @@ def test_text_and_booleans_stay_as_they_were_while_the_buffer_goes_on() -> None:
     for table, want in held:
         assert list(table["t"]) == want
         assert pl.DataFrame(table)["t"].to_list() == want
+
+
+def test_the_texts_of_a_column_as_places_among_the_distinct_ones() -> None:
+    table = read_rows([{"t": "b"}, {"t": None}, {"t": "a"}, {"t": "b"}, {}])
+    codes = table.codes("t")
+    assert codes is not None
+    assert (codes[0].dtype, codes[0].tolist(), codes[1]) == (np.int32, [0, -1, 1, 0, -1], ["b", "a"])
+    codes = table.slice(2, 2).codes("t")
+    assert codes is not None
+    assert (codes[0].tolist(), codes[1]) == ([0, 1], ["a", "b"])
+    assert read_rows([{"t": 1.0}]).codes("t") is None
+
+
+def test_the_first_value_of_a_column_that_is_no_number_is_known_even_where_it_looks_like_one() -> None:
+    table = read_rows(b'[{"a":1,"b":true,"c":null},{"a":"2","b":3,"c":4},{"a":"x","b":false}]', None, "text")
+    assert [table.first_other(name) for name in "abc"] == [1, 0, None]
+    assert read_rows({"t": None, "b": True}).first_other("b") == 0
+    assert table.slice(1, 2).first_other("a") == 0

@@ -82,6 +82,11 @@ class Backend(ABC):
         self.params = checked_params(self.info, params)
         self.context = context
 
+    @property
+    def width(self) -> int:
+        """How many columns of a row `score` reads: a file that claims fewer is refused. Known once fitted or taken."""
+        return 0
+
     @abstractmethod
     def fit(self, rows: Floats) -> Floats:
         """Fit on `rows` (n, d) and return their raw scores (n)."""

@@ -35,6 +35,11 @@ class Ecod(FusedBackend):
     )
     fit_in = "thread"
 
+    @property
+    def width(self) -> int:
+        """One sorted column for each."""
+        return len(self._sorted)
+
     def fit(self, rows: Floats) -> Floats:
         """Sort every column."""
         from millstream.backend.tail_kernels import score_by_larger_tail

@@ -44,6 +44,11 @@ class IsolationForest(Backend):
     )
     fit_in = "process"
 
+    @property
+    def width(self) -> int:
+        """Up to the last column that is split."""
+        return int(self._links[:, 0].max(initial=_LEAF)) + 1
+
     def fit(self, rows: Floats) -> Floats:
         """Grow the trees with scikit-learn and take them over into arrays."""
         from sklearn.ensemble import IsolationForest as Forest

@@ -244,10 +244,11 @@ async def fit(call: Call[Fit]) -> FitResult:
     """Fit a model and store it."""
     ask, service = call.ask, call.service
     settings = _settings(call)
-    table = await call.rows()
+    table = await call.rows(settings.text_columns)
     raise_all(service.limits.columns("data", len(table.columns)))
     started = time.perf_counter()
-    rows = await service.in_thread(prepare, settings, table)
+    rows = await service.in_thread(prepare, settings, table, service.settings.max_categories)
+    raise_all(service.limits.columns("schema", len(rows.columns)))
     data = await service.fits.run(backend_class(ask.backend).fit_in, fit_to_bytes, settings, rows)
     milliseconds = 1000 * (time.perf_counter() - started)
     stored, detector = await service.in_thread(_store, service, ask, data)
@@ -398,7 +399,7 @@ async def _find(call: Call[Any], ask: Score | Load) -> tuple[Stored, Detector]:
 async def _detect(call: Call[Score]) -> tuple[Stored, Detection]:
     ask = call.ask
     stored, detector = await _find(call, ask)
-    rows = await call.rows()
+    rows = await call.rows(detector.encoder.text_columns if detector.encoder is not None else ())
 
     def work() -> Detection:
         return detector.detect(rows, threshold=ask.threshold, normalization=ask.normalization)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
@@ -60,10 +60,13 @@ class Call(Generic[R]):
         """Whether the body is small enough to be worked on without leaving the event loop."""
         return self.size <= INLINE_BYTES
 
-    async def rows(self) -> Table:
-        """The rows; a bad one raises here, after existence and conflicts were looked at."""
+    async def rows(self, text: Sequence[str] = ()) -> Table:
+        """The rows; a bad one raises here, after existence and conflicts were looked at.
+
+        Columns named in `text` come as the text that was sent, whatever they hold (rows of kind "text" only).
+        """
         assert self.body is not None
-        return self.body.table() if self.short else await self.service.in_thread(self.body.table)
+        return self.body.table(text) if self.short else await self.service.in_thread(self.body.table, text)
 
 
 @dataclass(frozen=True)

@@ -68,7 +68,7 @@ impl PyBuffer {
     /// Takes in one row or many, or none of them; how many.
     fn append(&self, data: &Bound<'_, PyAny>) -> PyResult<usize> {
         let _claim = Claim::take(&self.writing)?;
-        let table = read(data, None, Mode::Typed)?;
+        let table = read(data, None, Mode::Typed, &[])?;
         data.py().detach(|| self.lock().append(&table)).map_err(raise)
     }
 

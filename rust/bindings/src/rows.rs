@@ -26,13 +26,14 @@ type Items<'py> = Vec<(Bound<'py, PyAny>, Bound<'py, PyAny>)>;
 
 /// Reads rows from a table, a mapping, a sequence of rows, an array, JSON bytes or Arrow data.
 #[pyfunction]
-#[pyo3(signature = (data, columns=None, rows="typed"))]
+#[pyo3(signature = (data, columns=None, rows="typed", text=Vec::new()))]
 pub(crate) fn read_rows(
     data: &Bound<'_, PyAny>,
     columns: Option<Vec<String>>,
     rows: &str,
+    text: Vec<String>,
 ) -> PyResult<PyTable> {
-    read(data, columns, mode(rows)?).map(PyTable::from)
+    read(data, columns, mode(rows)?, &text).map(PyTable::from)
 }
 
 /// The mode of that name.
@@ -45,8 +46,14 @@ pub(crate) fn mode(name: &str) -> PyResult<Mode> {
     }
 }
 
-/// The rows of `data`; `names` are those of its columns where it is an array.
-pub(crate) fn read(data: &Bound<'_, PyAny>, names: Option<Vec<String>>, mode: Mode) -> PyResult<Table> {
+/// The rows of `data`; `names` are those of its columns where it is an array. Columns named in `text` come as the
+/// text that was sent (text mode, and not from arrays, tables and Arrow, which hold no text of their numbers).
+pub(crate) fn read(
+    data: &Bound<'_, PyAny>,
+    names: Option<Vec<String>>,
+    mode: Mode,
+    text: &[String],
+) -> PyResult<Table> {
     let names = names.unwrap_or_default();
     let mut builder = Builder::new(mode).with_names(names.clone());
     if let Ok(row) = data.cast::<PyDict>() {
@@ -54,7 +61,7 @@ pub(crate) fn read(data: &Bound<'_, PyAny>, names: Option<Vec<String>>, mode: Mo
     } else if let Ok(table) = data.cast::<PyTable>() {
         return taken(table.get().table().clone(), mode);
     } else if let Some(bytes) = bytes(data)? {
-        return data.py().detach(|| json::read_rows(&bytes, mode)).map(Table::from).map_err(raise);
+        return data.py().detach(|| json::read_rows(&bytes, mode, text)).map(Table::from).map_err(raise);
     } else if arrow::speaks_arrow(data)? {
         return taken(arrow::import(data)?, mode);
     } else if is_array(data)? {
@@ -62,7 +69,7 @@ pub(crate) fn read(data: &Bound<'_, PyAny>, names: Option<Vec<String>>, mode: Mo
     } else {
         python_rows(&mut builder, data)?;
     }
-    Ok(Table::from(builder.finish(&[])))
+    Ok(Table::from(builder.finish(text)))
 }
 
 /// A table that is one already, if its values may be rows.

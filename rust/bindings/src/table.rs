@@ -122,6 +122,21 @@ impl PyTable {
         Ok(array)
     }
 
+    /// The place of each row's text among the distinct texts (int32, -1 where missing), and those texts; None
+    /// where the column does not hold text.
+    fn codes<'py>(&self, py: Python<'py>, name: &str) -> PyResult<Option<(Bound<'py, PyAny>, Vec<&str>)>> {
+        let place = self.place(name)?;
+        let Some((codes, distinct)) = py.detach(|| self.0.codes(place)) else { return Ok(None) };
+        let bytes: Vec<u8> = codes.into_iter().flat_map(i32::to_ne_bytes).collect();
+        let array = py.import("numpy")?.call_method1("frombuffer", (PyBytes::new(py, &bytes), "int32"))?;
+        Ok(Some((array, distinct)))
+    }
+
+    /// The first row that came with text or a boolean.
+    fn first_other(&self, name: &str) -> PyResult<Option<usize>> {
+        Ok(self.0.first_other(self.place(name)?))
+    }
+
     #[pyo3(signature = (columns=None))]
     fn matrix<'py>(&self, py: Python<'py>, columns: Option<Vec<String>>) -> PyResult<Bound<'py, PyAny>> {
         let places = match columns {

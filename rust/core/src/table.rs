@@ -1,7 +1,7 @@
 //! Columns with missing values: the one type in which rows come in and go out.
 
 use std::borrow::Cow;
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -23,6 +23,7 @@ pub struct Column {
     name: Box<str>,
     data: Data,
     absent: Option<usize>,
+    other: Option<usize>,
 }
 
 enum Data {
@@ -42,13 +43,13 @@ impl Column {
     /// A column of any values.
     #[must_use]
     pub fn new(name: &str, values: Values) -> Self {
-        Self { name: name.into(), data: Data::Own(values), absent: None }
+        Self { name: name.into(), data: Data::Own(values), absent: None, other: None }
     }
 
     /// A column of numbers where they stand in a ring.
     #[must_use]
     pub fn shared(name: &str, chunks: Vec<Chunk>) -> Self {
-        Self { name: name.into(), data: Data::Shared(chunks), absent: None }
+        Self { name: name.into(), data: Data::Shared(chunks), absent: None, other: None }
     }
 
     /// What it is called.
@@ -83,7 +84,10 @@ impl Column {
 
 impl From<Rows> for Table {
     fn from(rows: Rows) -> Self {
-        let column = |Taken { name, values, absent }: Taken| Column { name, data: Data::Own(values), absent };
+        let column = |Taken { name, values, absent, other }: Taken| {
+            let data = Data::Own(values);
+            Column { name, data, absent, other }
+        };
         let columns = rows.columns.into_iter().map(column);
         Self { columns: columns.collect(), range: 0..rows.rows, named: rows.named }
     }
@@ -204,6 +208,36 @@ impl Table {
                 Some(values.skip(self.range.start).take(self.range.len()).collect())
             }
             _ => None,
+        }
+    }
+
+    /// The distinct texts of a text column in the order they first come, and for each row the place of its text
+    /// among them, -1 where the value is missing.
+    #[must_use]
+    pub fn codes(&self, place: usize) -> Option<(Vec<i32>, Vec<&str>)> {
+        let texts = self.texts(place)?;
+        let mut places = HashMap::new();
+        let mut distinct = Vec::new();
+        let mut codes = Vec::with_capacity(texts.len());
+        for text in texts {
+            let code = text.map(|text| {
+                *places.entry(text).or_insert_with(|| {
+                    distinct.push(text);
+                    distinct.len() - 1
+                })
+            });
+            codes.push(code.and_then(|code| i32::try_from(code).ok()).unwrap_or(-1)); // at most 2^26 cells: all fit
+        }
+        Some((codes, distinct))
+    }
+
+    /// The first row that came with text or a boolean in a column.
+    #[must_use]
+    pub fn first_other(&self, place: usize) -> Option<usize> {
+        match self.columns[place].other {
+            Some(row) if self.range.contains(&row) => Some(row - self.range.start),
+            _ if self.columns[place].is_numeric() => None,
+            _ => self.first_value(place),
         }
     }
 

@@ -52,6 +52,8 @@ pub struct Taken {
     pub values: Values,
     /// The first row that did not send it, not even null.
     pub absent: Option<usize>,
+    /// The first row that sent text or a boolean.
+    pub other: Option<usize>,
 }
 
 /// Values are as long as the newest row that had one; the rows after it are missing.
@@ -63,13 +65,15 @@ pub(super) struct Column {
     sent: Texts,
     /// The first row that did not send this column, not even null.
     absent: Option<usize>,
+    /// The first row that sent text or a boolean: of a column turned to text nobody could tell any more.
+    other: Option<usize>,
 }
 
 impl Column {
     /// A column that appears with row `row`.
     pub(super) fn new(name: &str, mode: Mode, row: usize) -> Self {
         let absent = (row > 0).then_some(0);
-        Self { name: name.into(), mode, values: Values::Unknown, sent: Texts::default(), absent }
+        Self { name: name.into(), mode, values: Values::Unknown, sent: Texts::default(), absent, other: None }
     }
 
     pub(super) fn skip(&mut self, row: usize) {
@@ -98,6 +102,9 @@ impl Column {
     fn push_any(&mut self, row: usize, cell: Cell, text: &str) -> Result<(), String> {
         if let Cell::Refused(refusal) = cell {
             return Err(refusal.sentence(text, &self.name));
+        }
+        if !matches!(cell, Cell::Number(_)) {
+            self.other.get_or_insert(row);
         }
         if matches!(self.values, Values::Unknown) {
             self.values = self.values_for(cell, text)?;
@@ -182,7 +189,7 @@ impl Column {
         if text {
             self.turn_to_text();
         }
-        Taken { name: self.name, values: self.values, absent: self.absent }
+        Taken { name: self.name, values: self.values, absent: self.absent, other: self.other }
     }
 }
 

@@ -136,11 +136,12 @@ pub fn read_body(body: &[u8], key: Option<&str>, mode: Mode) -> Result<Body> {
     Ok(read)
 }
 
-/// Reads rows on their own: one object, an array of objects or of arrays, or objects on a line each.
+/// Reads rows on their own: one object, an array of objects or of arrays, or objects on a line each. Columns named
+/// in `text` come as text, whatever they hold (text mode only).
 ///
 /// # Errors
 /// [`Error::Json`] if it is not JSON, [`Error::Invalid`] for the first cell or row that is not allowed.
-pub fn read_rows(bytes: &[u8], mode: Mode) -> Result<Rows> {
+pub fn read_rows(bytes: &[u8], mode: Mode, text: &[String]) -> Result<Rows> {
     let mut reader = Reader::new(bytes)?;
     let mut builder = Builder::new(mode);
     let peek = reader.peek()?;
@@ -150,7 +151,7 @@ pub fn read_rows(bytes: &[u8], mode: Mode) -> Result<Rows> {
         return Err(no_rows());
     }
     reader.finish()?;
-    Ok(builder.finish(&[]))
+    Ok(builder.finish(text))
 }
 
 fn no_rows() -> Error {

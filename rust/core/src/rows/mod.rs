@@ -376,7 +376,7 @@ impl Rows {
         }
         let column = |place: usize| {
             let values = Values::Number(values[place * rows..][..rows].to_vec());
-            Taken { name: name(place).into_boxed_str(), values, absent: None }
+            Taken { name: name(place).into_boxed_str(), values, absent: None, other: None }
         };
         Ok(Self { columns: (0..width).map(column).collect(), rows, named: !names.is_empty() })
     }

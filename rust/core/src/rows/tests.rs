@@ -18,7 +18,7 @@ fn cells(table: &super::Rows) -> Vec<(String, Vec<Value>)> {
 }
 
 fn columns(rows: &str, mode: Mode) -> Vec<(String, Vec<Value>)> {
-    cells(&read_rows(rows.as_bytes(), mode).unwrap())
+    cells(&read_rows(rows.as_bytes(), mode, &[]).unwrap())
 }
 
 fn column(name: &str, values: Value) -> (String, Vec<Value>) {
@@ -160,7 +160,7 @@ fn rows_of_mappings_line_up_by_key() {
 
 #[test]
 fn rows_of_lists_go_by_position() {
-    let table = read_rows(b"[[1,null,3],[4,5,6]]", Mode::Numeric).unwrap();
+    let table = read_rows(b"[[1,null,3],[4,5,6]]", Mode::Numeric, &[]).unwrap();
     assert!(!table.named);
     let want = [
         column("column_0", json!([1.0, 4.0])),
@@ -168,16 +168,16 @@ fn rows_of_lists_go_by_position() {
         column("column_2", json!([3.0, 6.0])),
     ];
     assert_eq!(cells(&table), want);
-    assert_eq!(read_rows(b"[[],[]]", Mode::Typed).unwrap().rows, 2);
+    assert_eq!(read_rows(b"[[],[]]", Mode::Typed, &[]).unwrap().rows, 2);
 }
 
 #[test]
 fn text_on_its_own_lines_is_not_rows() {
     for bad in ["{\"a\":1}{\"a\":2}", "{\"a\":1} {\"a\":2}", "{\"a\":1}\n[1]", "{\"a\":1}\n5", ""] {
-        assert!(is_json_error(read_rows(bad.as_bytes(), Mode::Typed)), "{bad}");
+        assert!(is_json_error(read_rows(bad.as_bytes(), Mode::Typed, &[])), "{bad}");
     }
     for bad in ["5", "null", "\"a\"", "[5]", "[null]"] {
-        assert!(matches!(read_rows(bad.as_bytes(), Mode::Typed), Err(Error::Invalid { .. })), "{bad}");
+        assert!(matches!(read_rows(bad.as_bytes(), Mode::Typed, &[]), Err(Error::Invalid { .. })), "{bad}");
     }
 }
 
@@ -247,7 +247,7 @@ fn columns_and_cells_have_a_limit() {
     assert!(refused(&wide, Mode::Typed).1.contains("2000 columns"));
     let sparse: String = (0..2000).map(|i| format!("\"c{i}\":1,")).collect();
     let sparse = format!("[{{{}}}{}]", sparse.trim_end_matches(','), ",{}".repeat(40_000));
-    assert!(matches!(read_rows(sparse.as_bytes(), Mode::Typed), Err(Error::TooLarge { .. })));
+    assert!(matches!(read_rows(sparse.as_bytes(), Mode::Typed, &[]), Err(Error::TooLarge { .. })));
 }
 
 fn scalar() -> impl Strategy<Value = Value> {
@@ -292,7 +292,7 @@ proptest! {
         };
         let want: Vec<_> = names.iter().map(|name| (name.to_string(), typed(&column(name)))).collect();
         let first_bad = want.iter().filter_map(|(_, column)| column.as_ref().err()).min();
-        match (read_rows(sent.as_bytes(), Mode::Typed), first_bad) {
+        match (read_rows(sent.as_bytes(), Mode::Typed, &[]), first_bad) {
             (Ok(table), None) => {
                 let want: Vec<_> = want.into_iter().map(|(name, column)| (name, column.unwrap())).collect();
                 prop_assert_eq!(cells(&table), want);
@@ -323,7 +323,7 @@ proptest! {
             let read = read_body(&body, Some("data"), mode);
             prop_assert!(huge || is_json_error(read) == reference.is_err(), "{:?}", String::from_utf8_lossy(&body));
         }
-        let _ = read_rows(&body, Mode::Typed);
+        let _ = read_rows(&body, Mode::Typed, &[]);
     }
 }
 
