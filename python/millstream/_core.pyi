@@ -27,8 +27,8 @@ class Table:
         self, name: str, /
     ) -> NDArray[Any]: ...  # read-only; float64 without a copy where one chunk holds it
     # Of a text column: the place of each row's text among the distinct texts (int32, -1: missing), and those texts.
-    def codes(self, name: str, /) -> tuple[NDArray[np.int32], list[str]] | None: ...
-    def first_other(self, name: str, /) -> int | None: ...  # the first row that came with text or a boolean
+    def codes(self, name: str) -> tuple[NDArray[np.int32], list[str]] | None: ...
+    def first_other(self, name: str) -> int | None: ...  # the first row that came with text or a boolean
     def matrix(self, columns: Sequence[str] | None = None) -> NDArray[np.float64]: ...  # (n, d), C order, missing = NaN
     def slice(self, offset: int, length: int) -> Table: ...
     def to_json(self) -> bytes: ...  # array of row objects, missing = null
