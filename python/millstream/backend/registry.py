@@ -11,6 +11,7 @@ from millstream.errors import InvalidRequestError
 
 BACKENDS: tuple[tuple[str, str], ...] = (
     ("isolation_forest", "IsolationForest"),
+    ("one_class_svm", "OneClassSvm"),
     ("ecod", "Ecod"),
 )
 NAMES: tuple[str, ...] = tuple(name for name, _ in BACKENDS)
