@@ -13,6 +13,7 @@ BACKENDS: tuple[tuple[str, str], ...] = (
     ("isolation_forest", "IsolationForest"),
     ("one_class_svm", "OneClassSvm"),
     ("ecod", "Ecod"),
+    ("mcd", "Mcd"),
 )
 NAMES: tuple[str, ...] = tuple(name for name, _ in BACKENDS)
 
