@@ -1,8 +1,9 @@
 //! `rolling` and `lags`: features of values that are in no buffer.
 
+use millstream_core::compute::{Held, compute};
 use millstream_core::error::Error;
 use millstream_core::features::{Plan, Request};
-use millstream_core::rolling::Scratch;
+use millstream_core::rows::Values;
 use millstream_core::table::{Column, Table};
 use pyo3::prelude::*;
 
@@ -46,43 +47,34 @@ const NOTHING: Request<'static> = Request {
 
 fn features(values: &Bound<'_, PyAny>, request: Request<'_>) -> PyResult<PyTable> {
     let plan = Plan::new(request).map_err(raise)?;
-    let columns = columns(values)?;
-    Ok(values.py().detach(|| compute(&plan, &columns)).into())
+    let table = table(values)?;
+    Ok(values.py().detach(|| of_table(&plan, &table)).into())
 }
 
-fn compute(plan: &Plan, columns: &[(String, Vec<f64>)]) -> Table {
-    let mut scratch = Scratch::default();
-    let mut out = Vec::with_capacity(columns.len() * plan.per_column());
-    for (name, values) in columns {
-        let mut features: Vec<_> = (0..plan.per_column()).map(|_| vec![0.0; values.len()]).collect();
-        let mut slices: Vec<&mut [f64]> = features.iter_mut().map(Vec::as_mut_slice).collect();
-        plan.compute(values, 0, &mut scratch, &mut slices);
-        out.extend(plan.names(name).zip(features).map(|(name, values)| Column::numbers(&name, values)));
-    }
-    Table::new(out, columns.first().map_or(0, |(_, values)| values.len()))
+fn of_table(plan: &Plan, table: &Table) -> Table {
+    let columns = table.columns().iter().enumerate();
+    let numbers = columns.filter_map(|(place, column)| Some((column.name(), table.floats(place)?)));
+    let (names, columns): (Vec<_>, Vec<_>) = numbers.unzip();
+    let rows = if columns.is_empty() { 0 } else { table.len() };
+    let held = Held { columns: columns.len(), rows, first_sequence: 0 };
+    let computed = compute(plan, held, rows, |column, values| values.copy_from_slice(&columns[column]));
+    let names = names
+        .into_iter()
+        .flat_map(|column: &str| plan.names(if column.is_empty() { "value" } else { column }));
+    Table::new(names.zip(computed).map(|(name, values)| Column::numbers(&name, values)).collect(), rows)
 }
 
-/// The names and values of the columns of numbers.
-fn columns(values: &Bound<'_, PyAny>) -> PyResult<Vec<(String, Vec<f64>)>> {
+fn table(values: &Bound<'_, PyAny>) -> PyResult<Table> {
     if let Ok(table) = values.cast::<PyTable>() {
-        return Ok(of_table(table.get().table()));
+        return Ok(table.get().table().clone());
     }
     if arrow::speaks_arrow(values)? {
-        return Ok(of_table(&arrow::import(values)?));
+        return arrow::import(values);
     }
     of_array(values)
 }
 
-fn of_table(table: &Table) -> Vec<(String, Vec<f64>)> {
-    let column = |place: usize| {
-        let name = table.columns()[place].name();
-        let name = if name.is_empty() { "value" } else { name };
-        table.floats(place).map(|values| (name.to_owned(), values.into_owned()))
-    };
-    (0..table.columns().len()).filter_map(column).collect()
-}
-
-fn of_array(values: &Bound<'_, PyAny>) -> PyResult<Vec<(String, Vec<f64>)>> {
+fn of_array(values: &Bound<'_, PyAny>) -> PyResult<Table> {
     let py = values.py();
     let mut array = py.import("numpy")?.call_method1("asarray", (values,))?;
     let kind: char = array.getattr("dtype")?.getattr("kind")?.extract()?;
@@ -104,11 +96,18 @@ fn of_array(values: &Bound<'_, PyAny>) -> PyResult<Vec<(String, Vec<f64>)>> {
         return Err(raise(Error::invalid("Values of no native float type. Convert them to float64.")));
     };
     let data = buffer.to_fortran_vec(py)?;
-    match *buffer.shape() {
+    let column = |name: &str, values| Column::new(name, Values::Number(values));
+    Ok(match *buffer.shape() {
         [rows, width] => {
-            let column = |place: usize| (format!("column_{place}"), data[place * rows..][..rows].to_vec());
-            Ok((0..width).map(column).collect())
+            let values = |place: usize| data[place * rows..][..rows].to_vec();
+            Table::new(
+                (0..width).map(|place| column(&format!("column_{place}"), values(place))).collect(),
+                rows,
+            )
         }
-        _ => Ok(vec![("value".to_owned(), data)]),
-    }
+        _ => {
+            let rows = data.len();
+            Table::new(vec![column("value", data)], rows)
+        }
+    })
 }

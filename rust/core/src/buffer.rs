@@ -4,11 +4,13 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use crate::compute::{Held, compute};
 use crate::error::{Error, Result};
-use crate::features::{Feature, Plan, Request};
+use crate::features::{Plan, Request};
 use crate::ring::{Kind, Reader, Ring, Snapshot, Value};
-use crate::rolling::{Live, Scratch};
+use crate::rolling::Live;
 use crate::rows::{MAX_CELLS, MAX_COLUMNS, Texts, Values};
+use crate::slab::Numbers;
 use crate::table::{Column, Table};
 
 /// The most rows a buffer may hold.
@@ -395,10 +397,11 @@ impl View {
         let kept = ask.min_samples.is_none() || plan.min_samples() == declared.min_samples();
         let declared = if kept { declared.clone() } else { Plan::default() };
         let mut out: Vec<_> = columns.iter().map(|column| original(&rows, column)).collect();
-        let mut scratch = Scratch::default();
-        for column in numeric() {
-            out.extend(features(&held, &rows, column, &plan, &declared, &mut scratch));
-        }
+        let places = columns.iter().filter_map(|column| match column.holds {
+            Holds::Numbers { place } => Some((&*column.name, place)),
+            _ => None,
+        });
+        out.extend(features(&held, &rows, &places.collect::<Vec<_>>(), &plan, &declared));
         Ok(Table::new(out, rows.len()))
     }
 
@@ -520,43 +523,43 @@ fn original(rows: &Snapshot<Columns>, column: &Described) -> Column {
     }
 }
 
-/// The features of one column: those declared where they stand, the others computed over the rows held.
+/// The features of the columns of numbers: those declared where they stand, the others computed over the rows
+/// held.
 fn features(
     held: &Snapshot<Columns>,
     rows: &Snapshot<Columns>,
-    column: &Described,
+    places: &[(&str, usize)],
     plan: &Plan,
     declared: &Plan,
-    scratch: &mut Scratch,
 ) -> Vec<Column> {
-    let Holds::Numbers { place } = column.holds else { return Vec::new() };
-    let mut computed = compute(held, rows.len(), place, &plan.without(declared), scratch).into_iter();
+    let mut computed = computed(held, rows.len(), places, &plan.without(declared)).into_iter();
     let known: Vec<_> = declared.features().collect();
-    let one = |feature: Feature| {
-        let name = feature.name(&column.name);
-        match known.iter().position(|known| *known == feature) {
-            Some(at) => Column::shared(&name, rows.column(place + 1 + at)),
-            None => Column::numbers(&name, computed.next().unwrap_or_default()),
+    let mut out = Vec::with_capacity(places.len() * plan.per_column());
+    for (column, place) in places {
+        for feature in plan.features() {
+            let name = feature.name(column);
+            out.push(match known.iter().position(|known| *known == feature) {
+                Some(at) => Column::shared(&name, rows.column(place + 1 + at)),
+                None => Column::numbers(&name, computed.next().unwrap_or_default()),
+            });
         }
-    };
-    plan.features().map(one).collect()
+    }
+    out
 }
 
-fn compute(
-    held: &Snapshot<Columns>,
-    rows: usize,
-    place: usize,
-    plan: &Plan,
-    scratch: &mut Scratch,
-) -> Vec<Vec<f64>> {
+fn computed(held: &Snapshot<Columns>, rows: usize, places: &[(&str, usize)], plan: &Plan) -> Vec<Numbers> {
     if plan.is_empty() {
         return Vec::new();
     }
     let touched = held.clone().tail(rows + plan.reach());
-    let chunks = touched.column(place);
-    let values = chunks.iter().map(|chunk| chunk.numbers()).collect::<Vec<_>>().concat();
-    let mut out: Vec<_> = (0..plan.per_column()).map(|_| vec![0.0; rows]).collect();
-    let mut slices: Vec<&mut [f64]> = out.iter_mut().map(Vec::as_mut_slice).collect();
-    plan.compute(&values, touched.first_sequence(), scratch, &mut slices);
-    out
+    let (rows_touched, first_sequence) = (touched.len(), touched.first_sequence());
+    let held = Held { columns: places.len(), rows: rows_touched, first_sequence };
+    compute(plan, held, rows, |column, values| {
+        let mut rest = values;
+        for chunk in touched.column(places[column].1) {
+            let (now, later) = rest.split_at_mut(chunk.len());
+            now.copy_from_slice(chunk.numbers());
+            rest = later;
+        }
+    })
 }

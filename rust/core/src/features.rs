@@ -210,45 +210,38 @@ impl Plan {
         out: &mut [&mut [f64]],
     ) {
         assert_eq!(out.len(), self.per_column(), "a slice for each feature");
-        let mut features = self.features().zip(out.iter_mut());
-        let mut unwanted = std::mem::take(&mut scratch.unwanted);
-        for rows in &self.windows {
-            let window = Window::new(*rows, self.min_samples);
-            let wanted: Vec<_> = features.by_ref().take(self.stats.len()).collect();
-            self.roll(values, first_sequence, window, scratch, &mut unwanted, wanted);
-        }
-        for (feature, out) in features {
+        let (rolling, rest) = out.split_at_mut(self.windows.len() * self.stats.len());
+        self.roll(values, first_sequence, scratch, rolling);
+        for (feature, out) in self.lag_features().zip(rest) {
             match feature {
-                Feature::Lag { rows } => lag::lag(values, rows, out),
                 Feature::Delta { rows } => lag::delta(values, rows, out),
-                Feature::Rolling { .. } => unreachable!("rolling features come first"),
+                feature => lag::lag(values, feature.rows(), out),
             }
         }
-        scratch.unwanted = unwanted;
     }
 
-    fn roll(
+    /// The rolling features alone: as [`Plan::compute`], with a slice of `out` for each statistic of each window.
+    pub(crate) fn roll(
         &self,
         values: &[f64],
         first_sequence: u64,
-        window: Window,
         scratch: &mut Scratch,
-        unwanted: &mut Vec<f64>,
-        wanted: Vec<(Feature, &mut &mut [f64])>,
+        out: &mut [&mut [f64]],
     ) {
-        let Some(rows) = wanted.first().map(|(_, out)| out.len()) else { return };
-        unwanted.resize(rows * (Stat::ALL.len() - wanted.len()), 0.0);
-        let mut spare = unwanted.chunks_exact_mut(rows.max(1));
-        let mut wanted = wanted.into_iter().peekable();
-        let out = Stat::ALL.map(|stat| {
-            match wanted
-                .next_if(|(feature, _)| matches!(feature, Feature::Rolling { stat: s, .. } if *s == stat))
-            {
+        let mut unwanted = std::mem::take(&mut scratch.unwanted);
+        for (window, wanted) in self.windows.iter().zip(out.chunks_exact_mut(self.stats.len().max(1))) {
+            let rows = wanted[0].len();
+            unwanted.resize(rows * (Stat::ALL.len() - wanted.len()), 0.0);
+            let mut spare = unwanted.chunks_exact_mut(rows.max(1));
+            let mut wanted = self.stats.iter().zip(wanted).peekable();
+            let out = Stat::ALL.map(|stat| match wanted.next_if(|(wanted, _)| **wanted == stat) {
                 Some((_, out)) => &mut **out,
                 None => spare.next().unwrap_or_default(),
-            }
-        });
-        rolling::tail(values, first_sequence, rows, window, scratch, out);
+            });
+            let window = Window::new(*window, self.min_samples);
+            rolling::tail(values, first_sequence, rows, window, scratch, out);
+        }
+        scratch.unwanted = unwanted;
     }
 }
 
@@ -275,6 +268,14 @@ pub enum Feature {
 }
 
 impl Feature {
+    /// How many rows its window spans, or how many it looks back.
+    #[must_use]
+    pub const fn rows(self) -> usize {
+        match self {
+            Self::Rolling { rows, .. } | Self::Lag { rows } | Self::Delta { rows } => rows,
+        }
+    }
+
     /// What it is called for a column.
     #[must_use]
     pub fn name(self, column: &str) -> String {

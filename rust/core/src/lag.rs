@@ -6,13 +6,8 @@
 /// # Panics
 /// If `out` is longer than `values`.
 pub fn lag(values: &[f64], period: usize, out: &mut [f64]) {
-    let from = values.len() - out.len();
-    let missing = period.saturating_sub(from).min(out.len());
-    let (before, after) = out.split_at_mut(missing);
-    before.fill(f64::NAN);
-    if let Some(start) = (from + missing).checked_sub(period) {
-        after.copy_from_slice(&values[start..start + after.len()]);
-    }
+    let (past, out) = reach(values, period, out);
+    out.copy_from_slice(past);
 }
 
 /// Writes to `out` each of the newest `out.len()` of `values` minus the value `period` rows before it; NaN
@@ -21,11 +16,22 @@ pub fn lag(values: &[f64], period: usize, out: &mut [f64]) {
 /// # Panics
 /// If `out` is longer than `values`.
 pub fn delta(values: &[f64], period: usize, out: &mut [f64]) {
-    lag(values, period, out);
+    let (past, out) = reach(values, period, out);
     let newest = &values[values.len() - out.len()..];
-    for (out, value) in out.iter_mut().zip(newest) {
-        *out = value - *out;
+    for ((out, value), past) in out.iter_mut().zip(newest).zip(past) {
+        *out = value - past;
     }
+}
+
+/// The values that lie `period` rows before the newest, and the part of `out` that they are for; what comes
+/// before it becomes NaN.
+fn reach<'a>(values: &'a [f64], period: usize, out: &'a mut [f64]) -> (&'a [f64], &'a mut [f64]) {
+    let from = values.len() - out.len();
+    let missing = period.saturating_sub(from).min(out.len());
+    let (before, after) = out.split_at_mut(missing);
+    before.fill(f64::NAN);
+    let start = (from + missing).saturating_sub(period);
+    (&values[start..start + after.len()], after)
 }
 
 #[cfg(test)]

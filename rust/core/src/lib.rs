@@ -4,11 +4,14 @@
 
 #[cfg(not(loom))]
 pub mod buffer;
+#[cfg(not(loom))]
+pub mod compute;
 pub mod error;
 pub mod features;
 pub mod lag;
 pub mod ring;
 pub mod rolling;
 pub mod rows;
+pub mod slab;
 #[cfg(not(loom))]
 pub mod table;

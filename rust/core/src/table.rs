@@ -9,6 +9,7 @@ use crate::error::{Error, Result};
 use crate::ring::Chunk;
 use crate::rows::write_json::{Cells, Writer};
 use crate::rows::{Rows, Taken, Values};
+use crate::slab::Numbers;
 
 /// Immutable columns of one length. Cloning and slicing copy nothing.
 #[derive(Clone)]
@@ -31,13 +32,15 @@ enum Data {
     Own(Values),
     /// Numbers that a ring holds.
     Shared(Vec<Chunk>),
+    /// Numbers computed together with others.
+    Computed(Numbers),
 }
 
 impl Column {
     /// A column of numbers, NaN where missing.
     #[must_use]
-    pub fn numbers(name: &str, values: Vec<f64>) -> Self {
-        Self::new(name, Values::Number(values))
+    pub fn numbers(name: &str, values: Numbers) -> Self {
+        Self { name: name.into(), data: Data::Computed(values), absent: None, other: None }
     }
 
     /// A column of any values.
@@ -69,7 +72,7 @@ impl Column {
     pub fn kind(&self) -> &'static str {
         match self.data {
             Data::Own(Values::Unknown) => "null",
-            Data::Own(Values::Number(_)) | Data::Shared(_) => "float64",
+            Data::Own(Values::Number(_)) | Data::Shared(_) | Data::Computed(_) => "float64",
             Data::Own(Values::Boolean(_)) => "boolean",
             Data::Own(Values::Text { .. }) => "string",
         }
@@ -78,7 +81,7 @@ impl Column {
     /// Whether it holds numbers, or nothing at all.
     #[must_use]
     pub fn is_numeric(&self) -> bool {
-        matches!(self.data, Data::Own(Values::Unknown | Values::Number(_)) | Data::Shared(_))
+        !matches!(self.data, Data::Own(Values::Boolean(_) | Values::Text { .. }))
     }
 }
 
@@ -103,6 +106,7 @@ impl Table {
         let fits = |column: &Column| match &column.data {
             Data::Own(Values::Number(values)) => values.len() == rows,
             Data::Shared(chunks) => chunks.iter().map(Chunk::len).sum::<usize>() == rows,
+            Data::Computed(values) => values.len() == rows,
             Data::Own(_) => true,
         };
         assert!(columns.iter().all(fits), "columns of one length");
@@ -150,6 +154,7 @@ impl Table {
                 [part] => Cow::Borrowed(part),
                 ref parts => Cow::Owned(parts.concat()),
             }),
+            Data::Computed(values) => Some(Cow::Borrowed(&values[self.range.clone()])),
             Data::Own(_) => None,
         }
     }
@@ -250,7 +255,7 @@ impl Table {
             Data::Own(Values::Text { present, .. }) => {
                 present[self.range.clone()].iter().position(|present| *present)
             }
-            Data::Own(Values::Number(_)) | Data::Shared(_) => {
+            Data::Own(Values::Number(_)) | Data::Shared(_) | Data::Computed(_) => {
                 self.floats(place).unwrap_or_default().iter().position(|value| !value.is_nan())
             }
         }
@@ -303,7 +308,9 @@ impl Table {
             (0..self.columns.len()).map(|place| self.floats(place).unwrap_or_default()).collect();
         let cells = |place: usize| match &self.columns[place].data {
             Data::Own(Values::Unknown) => Cells::Missing,
-            Data::Own(Values::Number(_)) | Data::Shared(_) => Cells::Numbers(&floats[place]),
+            Data::Own(Values::Number(_)) | Data::Shared(_) | Data::Computed(_) => {
+                Cells::Numbers(&floats[place])
+            }
             Data::Own(Values::Boolean(_)) => Cells::Booleans(&boolean_of[place]),
             Data::Own(Values::Text { .. }) => Cells::Texts(&text_of[place]),
         };

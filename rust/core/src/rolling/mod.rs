@@ -93,3 +93,13 @@ pub struct Scratch {
     /// Results nobody asked for.
     pub(crate) unwanted: Vec<f64>,
 }
+
+impl Scratch {
+    /// The bytes it holds.
+    pub(crate) fn bytes(&self) -> usize {
+        self.lanes.capacity() * size_of::<block::Finite<{ block::LANES }>>()
+            + self.single.capacity() * size_of::<block::Finite<1>>()
+            + self.suffix.capacity() * size_of::<part::Part>()
+            + self.unwanted.capacity() * size_of::<f64>()
+    }
+}

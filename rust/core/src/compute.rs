@@ -1,0 +1,192 @@
+//! The features of whole columns, computed when they are asked for.
+//!
+//! All of an answer stands in one [`Slab`]: first the columns themselves, each with room for missing values
+//! before it, then what is computed from them. So a lag is no work at all: it is its column, looked at from
+//! `period` rows earlier.
+
+use std::cell::RefCell;
+use std::sync::Arc;
+
+use crate::features::{Feature, Plan};
+use crate::lag;
+use crate::rolling::Scratch;
+use crate::slab::{Numbers, Slab};
+
+/// The rows that features are computed from.
+#[derive(Clone, Copy)]
+pub struct Held {
+    /// How many columns of numbers.
+    pub columns: usize,
+    /// How many rows; those before them count as missing.
+    pub rows: usize,
+    /// The sequence of the first.
+    pub first_sequence: u64,
+}
+
+/// The features of the newest `rows` rows, column by column in the order of their names. `fill` writes the
+/// values of a column, as many as rows are held; [`Plan::reach`] of them belong before the newest.
+///
+/// # Panics
+/// If fewer than `rows` rows are held.
+pub fn compute(
+    plan: &Plan,
+    held: Held,
+    rows: usize,
+    mut fill: impl FnMut(usize, &mut [f64]),
+) -> Vec<Numbers> {
+    let layout = Layout::new(plan, held, rows);
+    let mut slab = Slab::take(layout.len());
+    let (sources, results) = slab.values().split_at_mut(layout.sources());
+    let mut results = results.chunks_mut(layout.result.max(1));
+    for (column, source) in sources.chunks_mut(layout.source.max(1)).take(held.columns).enumerate() {
+        let (before, values) = source[..layout.padded].split_at_mut(layout.padded - held.rows);
+        before.fill(f64::NAN);
+        fill(column, values);
+        let mut results: Vec<&mut [f64]> =
+            results.by_ref().take(layout.results).map(|result| &mut result[..rows]).collect();
+        let (rolling, deltas) = results.split_at_mut(plan.windows().len() * plan.stats().len());
+        Scratch::kept(|scratch| plan.roll(values, held.first_sequence, scratch, rolling));
+        for (period, delta) in plan.lags().iter().zip(deltas) {
+            lag::delta(&source[..layout.padded], *period, delta);
+        }
+    }
+    layout.numbers(plan, &Arc::new(slab))
+}
+
+/// Where what stands in a slab.
+struct Layout {
+    columns: usize,
+    rows: usize,
+    /// From one column to the next.
+    source: usize,
+    /// A column with the missing values before it.
+    padded: usize,
+    /// What is computed of each column.
+    results: usize,
+    /// From one result to the next.
+    result: usize,
+}
+
+impl Layout {
+    fn new(plan: &Plan, held: Held, rows: usize) -> Self {
+        let longest = plan.lag_features().map(Feature::rows).max().unwrap_or(0);
+        let padded = held.rows.max(rows + longest);
+        let results = plan.features().filter(|feature| !matches!(feature, Feature::Lag { .. })).count();
+        Self { columns: held.columns, rows, source: pitch(padded), padded, results, result: pitch(rows) }
+    }
+
+    fn sources(&self) -> usize {
+        self.columns * self.source
+    }
+
+    fn len(&self) -> usize {
+        self.sources() + self.columns * self.results * self.result
+    }
+
+    fn numbers(&self, plan: &Plan, slab: &Arc<Slab>) -> Vec<Numbers> {
+        let mut all = Vec::with_capacity(self.columns * plan.per_column());
+        let mut result = self.sources();
+        for column in 0..self.columns {
+            let newest = column * self.source + self.padded - self.rows;
+            for feature in plan.features() {
+                let start = match feature {
+                    Feature::Lag { rows } => newest - rows,
+                    _ => {
+                        result += self.result;
+                        result - self.result
+                    }
+                };
+                all.push(Numbers::new(slab, start..start + self.rows));
+            }
+        }
+        all
+    }
+}
+
+/// From one column to the next: whole cache lines, and no multiple of 1 KiB, at which columns written side by
+/// side get into each other's way.
+fn pitch(rows: usize) -> usize {
+    let lines = rows.div_ceil(8);
+    8 * if lines > 0 && lines.is_multiple_of(16) { lines + 1 } else { lines }
+}
+
+impl Scratch {
+    /// The most bytes of it a thread keeps.
+    const KEPT: usize = 1 << 20;
+
+    /// Works with the thread's own.
+    fn kept<T>(work: impl FnOnce(&mut Self) -> T) -> T {
+        thread_local!(static SCRATCH: RefCell<Scratch> = RefCell::default());
+        SCRATCH.with_borrow_mut(|scratch| {
+            let result = work(scratch);
+            if scratch.bytes() > Self::KEPT {
+                *scratch = Self::default();
+            }
+            result
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Held, compute, pitch};
+    use crate::features::{Feature, Plan, Request};
+    use crate::rolling::{Scratch, Window, tail};
+    use proptest::prelude::*;
+
+    fn of_one(feature: Feature, values: &[f64], first_sequence: u64, rows: usize) -> Vec<f64> {
+        let newest = values.len() - rows..values.len();
+        let past = |row: usize, by: usize| row.checked_sub(by).map_or(f64::NAN, |row| values[row]);
+        match feature {
+            Feature::Lag { rows } => newest.map(|row| past(row, rows)).collect(),
+            Feature::Delta { rows } => newest.map(|row| values[row] - past(row, rows)).collect(),
+            Feature::Rolling { stat, rows: window } => {
+                let mut out = std::array::from_fn(|_| vec![7.0; rows]);
+                let columns = out.each_mut().map(Vec::as_mut_slice);
+                let window = Window::new(window, Some(2));
+                tail(values, first_sequence, rows, window, &mut Scratch::default(), columns);
+                out[stat as usize].clone()
+            }
+        }
+    }
+
+    fn bits(values: &[f64]) -> Vec<u64> {
+        values.iter().map(|x| if x.is_nan() { 1 } else { x.to_bits() }).collect()
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(100))]
+
+        #[test]
+        fn every_feature_of_every_column_stands_in_its_place(
+            columns in prop::collection::vec(prop::collection::vec(-9.0..9.0, 200), 0..4), held in 0usize..200,
+            rows in 0usize..200, windows in prop::sample::subsequence(vec![1, 2, 7, 40], 0..4),
+            lags in prop::sample::subsequence(vec![1, 5, 60, 300], 0..4),
+            stats in prop::sample::subsequence(vec!["mean", "std", "min", "max"], 0..4),
+            include_lags in any::<bool>(), include_deltas in any::<bool>(),
+        ) {
+            let plan = Plan::new(Request {
+                windows: &windows, stats: &stats, lags: &lags, include_lags, include_deltas, min_samples: Some(2),
+                longest: 300,
+            }).unwrap();
+            let rows = rows.min(held);
+            let shape = Held { columns: columns.len(), rows: held, first_sequence: 5 };
+            let mut got = compute(&plan, shape, rows, |column, values| values.copy_from_slice(&columns[column][..held]))
+                .into_iter();
+            for column in &columns {
+                for feature in plan.features() {
+                    let want = of_one(feature, &column[..held], 5, rows);
+                    prop_assert_eq!(bits(&got.next().unwrap()), bits(&want), "{:?}", feature);
+                }
+            }
+            prop_assert!(got.next().is_none());
+        }
+    }
+
+    #[test]
+    fn columns_keep_out_of_each_other_s_way() {
+        for (rows, want) in [(0, 0), (1, 8), (120, 120), (128, 136), (1_000, 1_000), (8_192, 8_200)] {
+            assert_eq!(pitch(rows), want, "{rows}");
+        }
+    }
+}
