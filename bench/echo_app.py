@@ -44,6 +44,7 @@ if __name__ == "__main__":
         http="httptools",
         ws="none",
         lifespan="on",
+        timeout_keep_alive=60,
         access_log=False,
         server_header=False,
         log_config=None,

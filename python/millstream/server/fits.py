@@ -30,6 +30,7 @@ R = TypeVar("R")
 
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 _PRELOAD = ["millstream.server.fit_preload"]
+_PATIENCE = 0.5  # seconds for a start that is under way, when the server ends
 CONSTS.term_timeout = 0.3  # a child deep in C does not hear SIGTERM; pebble kills it after this
 
 
@@ -83,13 +84,17 @@ class Fits:
     def close(self) -> None:
         """End the children at once, whatever they do. Fits in threads run to their end."""
         self._threads.shutdown(wait=False, cancel_futures=True)
-        with self._pool_lock:
-            self._closed = True
+        self._closed = True
+        if not self._pool_lock.acquire(timeout=_PATIENCE):
+            return  # the forkserver still imports: there are no children yet, and it ends when this process is gone
+        try:
             if self._first is not None:
                 self._first.cancel()  # who waits in `start` must not outlive the pool
             if self._pool is not None:
                 self._pool.stop()
                 self._pool.join(timeout=2)
+        finally:
+            self._pool_lock.release()
 
     @property
     def pending(self) -> int:
