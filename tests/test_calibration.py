@@ -7,11 +7,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from millstream.calibration import (
+    FLOOR,
+    QUIET_ROWS,
+    ROW,
+    SINCE_ALERT,
+    THETA,
     Calibration,
-    count_at_least,
+    count_below,
     evidence,
-    mark_alerts,
-    next_level,
+    judge,
+    judge_row,
+    judge_rows,
+    pack,
     score_at,
     widths_outside,
     window_bounds,
@@ -21,17 +28,25 @@ finite = st.floats(-1e300, 1e300, allow_nan=False)
 some = st.lists(finite, min_size=1, max_size=40)
 
 
+def packed(training, bounds):
+    """A model that scales nothing, with these training scores and bounds (2, d)."""
+    bounds = np.asarray(bounds, float)
+    width = bounds.shape[1]
+    return pack(np.zeros(width), np.ones(width), bounds, np.sort(np.asarray(training, float)))
+
+
 @given(some, finite)
-def test_count_at_least_counts(values, value):
+def test_count_below_counts(values, value):
     ascending = np.sort(np.array(values))
-    assert count_at_least(ascending, value) == sum(v >= value for v in values)
+    assert count_below(ascending, 0, len(values), value) == sum(v < value for v in values)
 
 
-@given(some, st.integers(0, 39))
-def test_count_at_least_counts_ties(values, at):
+@given(some, st.integers(0, 39), st.integers(0, 39))
+def test_count_below_counts_ties_in_a_part(values, at, start):
     ascending = np.sort(np.array(values))
+    start %= len(values)
     value = float(ascending[at % len(values)])
-    assert count_at_least(ascending, value) == sum(v >= value for v in values)
+    assert count_below(ascending, start, len(values) - start, value) == sum(v < value for v in ascending[start:])
 
 
 @pytest.mark.parametrize(
@@ -48,23 +63,22 @@ def test_count_at_least_counts_ties(values, at):
     ],
 )
 def test_widths_outside_of_a_window(row, widths):
-    bounds = np.array([[0.0, 5.0], [10.0, 5.0]])
-    assert widths_outside(np.array(row), bounds) == pytest.approx(widths, rel=1e-12)
+    model = packed([0.0], [[0.0, 5.0], [10.0, 5.0]])
+    assert widths_outside(model, np.array(row), 0) == pytest.approx(widths, rel=1e-12)
 
 
 def test_widths_outside_of_a_window_as_wide_as_float64():
-    bounds = np.array([[-1.7e308], [1.2e308]])
-    assert widths_outside(np.array([1.7e308]), bounds) == pytest.approx(0.5 / 2.9)
+    assert widths_outside(packed([0.0], [[-1.7e308], [1.2e308]]), np.array([1.7e308]), 0) == pytest.approx(0.5 / 2.9)
 
 
 @given(st.lists(st.floats(0, 100), min_size=2, max_size=30), st.floats(0, 120), st.floats(-50, 150))
 def test_evidence_follows_the_formula(training, raw, value):
-    scores, bounds = np.sort(np.array(training)), np.array([[0.0], [100.0]])
-    k = sum(s >= raw - 1e-9 * max(abs(scores[0]), abs(scores[-1])) for s in scores)
+    k = sum(s >= raw - 1e-9 * max(training) for s in training)
     x = max(0.0, -value, value - 100) / 100
-    rank, record = math.log((len(scores) + 1) / (k + 1)), max(0.0, math.log((len(scores) + 1) / 2))
+    rank, record = math.log((len(training) + 1) / (k + 1)), max(0.0, math.log((len(training) + 1) / 2))
     expected = rank + 2.5 * record * x / (x + 0.1)
-    assert evidence(raw, np.array([value]), scores, bounds) == pytest.approx(expected, abs=1e-12)
+    model = packed(training, [[0.0], [100.0]])
+    assert evidence(model, np.array([value]), 0, raw) == pytest.approx(expected, abs=1e-12)
 
 
 @given(st.floats(0, 30), st.floats(0, 30))
@@ -74,64 +88,86 @@ def test_a_score_is_above_a_half_exactly_when_the_evidence_is_above_the_level(se
 
 @pytest.mark.parametrize("contamination", [0.003, 0.01, 0.1, 0.5])
 def test_the_level_never_falls_below_its_floor(contamination):
-    level = -math.log(contamination)
-    for _ in range(100_000):
-        level = next_level(level, False, contamination, 10.0)
-    assert level == -0.5 * math.log(contamination)
+    it = Calibration(contamination, 50)
+    quiet = np.zeros((100_000, 1))
+    judge_rows(it.live, packed([1.0], [[0.0], [0.0]]), quiet, np.zeros(len(quiet)), np.empty((3, len(quiet))))
+    assert it.live[THETA] == it.live[FLOOR] == -0.5 * math.log(contamination)
 
 
 def test_a_tie_within_rounding_is_no_evidence():
-    training = np.full(100, 3.0)
-    assert evidence(3.0 * (1 + 1e-12), np.zeros(1), training, np.zeros((2, 1))) == 0.0
+    assert evidence(packed(np.full(100, 3.0), np.zeros((2, 1))), np.zeros(1), 0, 3.0 * (1 + 1e-12)) == 0.0
 
 
 def test_bounds_skip_missing_values_and_are_zero_for_a_column_without_any():
-    rows = np.array([[1.0, math.nan, math.nan], [4.0, 2.0, math.nan]])
-    assert window_bounds(rows).tolist() == [[1.0, 2.0, 0.0], [4.0, 2.0, 0.0]]
+    columns = np.array([[1.0, 4.0], [math.nan, 2.0], [math.nan, math.nan]])
+    assert window_bounds(columns).tolist() == [[1.0, 2.0, 0.0], [4.0, 2.0, 0.0]]
 
 
 @given(st.lists(st.booleans(), max_size=60), st.integers(0, 10))
 def test_an_alert_is_an_anomaly_with_no_alert_in_the_quiet_rows_before_it(anomalies, quiet):
-    scores, alerts = np.array(anomalies, float), np.zeros(len(anomalies), bool)
-    mark_alerts(scores, 0.5, quiet, quiet, alerts)
+    it = Calibration(0.1, 100, quiet_rows=quiet)
+    model, alerts = packed(np.zeros(50), [[0.0], [1.0]]), []
+    for anomaly in anomalies:
+        score, alert = judge(it.live, model, np.array([1e9 if anomaly else 0.0]), 0, 0.0)
+        assert (score > 0.5) == anomaly
+        alerts.append(alert)
     for i, anomaly in enumerate(anomalies):
-        assert alerts[i] == (anomaly and not alerts[max(0, i - quiet) : i].any())
-
-
-@given(st.lists(st.floats(0, 1), max_size=60), st.lists(st.integers(0, 60), max_size=4))
-def test_alerts_do_not_depend_on_how_rows_are_batched(values, cuts):
-    scores = np.array(values)
-    whole, parts = np.zeros(len(scores), bool), []
-    mark_alerts(scores, 0.5, 5, 5, whole)
-    since = 5
-    for batch in np.split(scores, sorted(c % (len(scores) + 1) for c in cuts)):
-        part = np.zeros(len(batch), bool)
-        since = mark_alerts(np.ascontiguousarray(batch), 0.5, 5, since, part)
-        parts.append(part)
-    assert np.concatenate(parts).tolist() == whole.tolist()
+        assert alerts[i] == (anomaly and not any(alerts[max(0, i - quiet) : i]))
 
 
 @settings(max_examples=30)
 @given(st.lists(st.integers(0, 200), max_size=4))
-def test_scores_do_not_depend_on_how_rows_are_batched(cuts):
+def test_scores_and_alerts_do_not_depend_on_how_rows_are_batched(cuts):
     rng = np.random.default_rng(1)
     rows, training = rng.normal(size=(200, 2)), rng.normal(size=(50, 2))
-    whole, split = Calibration(0.1, 100), Calibration(0.1, 100)
-    for each in (whole, split):
-        each.follow(np.sort(_distance(training)), window_bounds(training))
-    expected = whole.score(_distance(rows), rows)
-    got = [split.score(_distance(r), np.ascontiguousarray(r)) for r in np.split(rows, sorted(cuts))]
-    assert np.array_equal(np.concatenate(got), expected)
-    assert split.theta == whole.theta
+    model = packed(_distance(training), window_bounds(training.T))
+    whole, split, single = (Calibration(0.1, 100, quiet_rows=5, width=2) for _ in range(3))
+    expected = judged(whole, model, rows, _distance(rows))
+    got = [judged(split, model, np.ascontiguousarray(r), _distance(r)) for r in np.split(rows, sorted(cuts))]
+    assert np.array_equal(np.concatenate(got, axis=1), expected)
+    for row, want in zip(rows, expected.T, strict=True):
+        single.live[ROW : ROW + 2] = row
+        score, alert = judge_row(single.live, model, want[1])
+        assert (score, alert) == (want[0], want[2] > 0)
+    assert split.state.tolist() == whole.state.tolist() == single.state.tolist()
+
+
+def judged(calibration, model, rows, raw):
+    out = np.empty((3, len(rows)))
+    judge_rows(calibration.live, model, rows, raw, out)
+    return out
 
 
 def test_a_change_of_contamination_keeps_what_was_learnt():
     it = Calibration(0.1, 100)
-    it.theta += 0.7
-    it.change_contamination(0.01)
-    assert it.theta == pytest.approx(-math.log(0.01) + 0.7)
-    it.change_contamination(0.1)
-    assert it.theta == pytest.approx(-math.log(0.1) + 0.7)
+    it.live[THETA] += 0.7
+    it.ask(0.01, 0.5, 100)
+    assert it.live[THETA] == pytest.approx(-math.log(0.01) + 0.7)
+    it.ask(0.1, 0.9, 3)
+    assert it.live[THETA] == pytest.approx(-math.log(0.1) + 0.7)
+    assert it.live[QUIET_ROWS] == 3
+
+
+def test_the_rate_of_alarms_is_that_of_the_last_window():
+    it = Calibration(0.5, 80)
+    model = packed(np.zeros(50), [[0.0], [1.0]])
+    assert it.alarm_rate is None
+    judged(it, model, np.full((10, 1), 1e9), np.zeros(10))
+    assert it.alarm_rate == 1.0
+    judged(it, model, np.zeros((30, 1)), np.zeros(30))
+    assert it.alarm_rate == 0.25
+    judged(it, model, np.zeros((41, 1)), np.zeros(41))
+    assert it.alarm_rate == 0.0
+
+
+def test_a_calibration_goes_on_from_its_state():
+    it, other = Calibration(0.1, 100), Calibration(0.1, 100)
+    it.live[SINCE_ALERT] = 7.0
+    other.restore(it.state)
+    assert other.state.tolist() == it.state.tolist()
+    for bad in (np.zeros(3), np.full(ROW, math.nan), np.zeros(ROW)):
+        with pytest.raises(ValueError, match="slots"):
+            other.restore(bad)
 
 
 def _distance(rows):
@@ -153,9 +189,9 @@ def replay(rows, contamination, window=1000, interval=100, raw=_distance):
         training = rows[max(0, start - window) : start]
         centre, width = np.median(training, axis=0), np.ptp(training, axis=0)
         width[width == 0] = 1.0
-        calibration.follow(np.sort(raw((training - centre) / width)), window_bounds(training))
+        model = packed(raw((training - centre) / width), window_bounds(training.T))
         batch = rows[start : start + interval]
-        scores.append(calibration.score(raw((batch - centre) / width), batch))
+        scores.append(judged(calibration, model, batch, raw((batch - centre) / width))[0])
     return np.concatenate(scores)
 
 

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from millstream import stream as stream_module
+from millstream import stream_state
 
-BACKENDS = ["ecod", "isolation_forest"]
+BACKENDS = [info.backend for info in ms.backends()]
 
 
 def noise(rows, columns=2, seed=0):
@@ -282,7 +282,7 @@ def failing(message="no"):
 def test_a_retrain_that_fails_keeps_the_model_and_is_tried_again(monkeypatch):
     stream = ready()
     with monkeypatch.context() as patch:
-        patch.setattr(stream_module, "fit_model", failing("singular"))
+        patch.setattr(stream_state, "fit_model", failing("singular"))
         stream.update_many(noise(10))
         assert (stream.retrain_failures, stream.last_error) == (1, "ValueError: singular")
         assert stream.update([0.0, 0.0]).score is not None
@@ -294,7 +294,7 @@ def test_a_retrain_that_fails_keeps_the_model_and_is_tried_again(monkeypatch):
 def test_a_first_fit_that_fails_is_tried_again_an_interval_later(monkeypatch):
     stream = small()
     with monkeypatch.context() as patch:
-        patch.setattr(stream_module, "fit_model", failing())
+        patch.setattr(stream_state, "fit_model", failing())
         stream.update_many(noise(25))
         assert (stream.status, stream.retrain_failures) == ("collecting", 1)
     assert stream.update([0.0, 0.0]).samples_until_ready == 24
@@ -307,8 +307,8 @@ class Gate:
 
     def __init__(self, monkeypatch):
         self.open, self.started, self.fits = threading.Event(), threading.Event(), 0
-        self._fit = stream_module.fit_model
-        monkeypatch.setattr(stream_module, "fit_model", self)
+        self._fit = stream_state.fit_model
+        monkeypatch.setattr(stream_state, "fit_model", self)
 
     def __call__(self, *job):
         self.fits += 1

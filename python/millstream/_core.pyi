@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 # A default written `...` is the one python.md names: () or all four statistics; "data" for `key`.
-__all__ = ["Body", "Buffer", "Table", "lags", "read_body", "read_rows", "rolling"]
+__all__ = ["Body", "Buffer", "Table", "Window", "WindowRows", "lags", "read_body", "read_rows", "rolling"]
 
 @final
 class Table:
@@ -79,6 +79,44 @@ class Buffer:
     def memory_bytes(self) -> int: ...
     @property
     def append_count(self) -> int: ...  # rows ever accepted; clear does not reset it
+    def __len__(self) -> int: ...
+
+@final
+class Window:
+    """A buffer of numbers as a stream uses it: each row taken in comes out with its features.
+
+    `width` numbers a row: the values of all columns, then column by column its rolling statistics and lags. `row`, a
+    writable float64 array of that length, is where `take` leaves them.
+    """
+
+    def __new__(
+        cls,
+        capacity: int,
+        columns: Sequence[str],
+        rolling_windows: Sequence[int],
+        lag_periods: Sequence[int],
+        row: NDArray[np.float64],
+    ) -> Window: ...
+    # False, and nothing happens, unless the row is a dict of just the columns, or a list, tuple or float64 array as
+    # wide, of finite numbers.
+    def take(self, row: object) -> bool: ...
+    def take_rows(self, rows: NDArray[np.float64]) -> NDArray[np.float64]: ...  # (n, columns) -> (n, width)
+    def snapshot(self) -> WindowRows: ...
+    def resume(self, first: int, places: NDArray[np.float64]) -> None: ...  # of an empty window; InvalidRequestError
+    @property
+    def columns(self) -> tuple[str, ...]: ...
+    @property
+    def memory_bytes(self) -> int: ...
+    def __len__(self) -> int: ...
+
+@final
+class WindowRows:
+    """The rows a window held at one moment; they never change."""
+
+    @property
+    def first(self) -> int: ...  # the number of the first row since the window was made
+    def columns(self) -> NDArray[np.float64]: ...  # (width, n)
+    def places(self) -> NDArray[np.float64]: ...  # (all that is stored, n), for Window.resume
     def __len__(self) -> int: ...
 
 @final

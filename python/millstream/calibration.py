@@ -13,8 +13,11 @@ up for an alarm, a small one down for a quiet row. Whatever the stream does, the
 the contamination (quantile tracking: Angelopoulos, Candès and Tibshirani 2023, arXiv 2307.16895). A floor under the
 level keeps rows that tie with the bulk of the training scores silent, so a constant stream never alarms.
 
-The score of a row rests on earlier rows only: the level moves after the row is scored. Importing this module loads
-numba; a call costs about 0.1 us a row.
+The score of a row rests on earlier rows only: the level moves after the row is scored.
+
+What the kernels work on are two flat arrays, because each array in a call costs 50 to 100 ns, as much as the work on a
+row: `live`, the state of one stream (the slots below), and `packed`, one fitted model (see `pack`). A fused kernel of a
+backend appends what it needs to `packed`. Importing this module loads numba.
 """
 
 from __future__ import annotations
@@ -27,52 +30,70 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 
+# Slots of `live`. Behind ROW: the row being scored, as wide as the model, and as many slots of scratch.
+THETA, CONTAMINATION, STEP, FLOOR, THRESHOLD, QUIET_ROWS, SINCE_ALERT, SCORED, PART_ROWS, ALARMS = range(10)
+PARTS = 8  # alarms are counted by eighths of a window, in the slots from ALARMS on
+ROW = ALARMS + PARTS
+
+# Slots of `packed`: n training scores, d columns, f features (the d columns among them). Behind HEAD: f centers,
+# f widths, the lowest and the highest value of d columns, n training scores ascending, the backend's own numbers.
+SCORES, COLUMNS, FEATURES, HEAD = range(4)
+
 _RANGE_WEIGHT = 2.5  # 2 leaves 8 sigma in one of 8 columns of counts at 0.79 (hbos); 3 gains nothing
 _HALF_REACHED = 0.1  # widths beyond the edge at which half of the range term is reached
 _WINDOWS_TO_FORGET = 2.0  # 1: long anomalies lift the level; 4: heavy tails alarm at 1.4 times the contamination
 _TIE = 1e-9  # relative to the largest training score: the rounding of a refit must not alarm a constant stream
 _FARTHEST = 1e9  # widths; any distance from a column that was constant
+NEVER = float(1 << 60)  # rows since the last alert of a stream that had none
 
-_values = nb.types.Array(nb.float64, 1, "C", readonly=False)
-_row = nb.types.Array(nb.float64, 1, "C", readonly=True)
-_matrix = nb.types.Array(nb.float64, 2, "C", readonly=True)
-
-
-@nb.njit(nb.int64(_values, nb.float64), cache=True, nogil=True)
-def count_at_least(ascending: Floats, value: float) -> int:
-    """Return how many of `ascending` (not empty) are >= `value`: a binary search without branches on the data."""
-    first, length = 0, len(ascending)
-    while length > 1:
-        half = length // 2
-        first += half if ascending[first + half] < value else 0
-        length -= half
-    return len(ascending) - first - int(ascending[first] < value)
+array = nb.types.Array(nb.float64, 1, "C")
+array_read = nb.types.Array(nb.float64, 1, "C", readonly=True)
+matrix = nb.types.Array(nb.float64, 2, "C")
+matrix_read = nb.types.Array(nb.float64, 2, "C", readonly=True)
 
 
-@nb.njit(nb.float64(_row, _matrix), cache=True, nogil=True)
-def widths_outside(row: Floats, bounds: Floats) -> float:
-    """Return how far `row` lies outside the window, in widths of its worst column; 0 inside.
+@nb.njit(nb.int64(array_read, nb.int64, nb.int64, nb.float64), cache=True, nogil=True)
+def count_below(values: Floats, start: int, length: int, value: float) -> int:
+    """Return how many of the `length` ascending values from `start` are below `value`, without branches on the data."""
+    first, rest = start, length
+    while rest > 1:
+        half = rest // 2
+        first += half if values[first + half - 1] < value else 0
+        rest -= half
+    return first - start + int(rest > 0 and values[first] < value)
 
-    `bounds` is (2, d): the lowest and highest training value of each column. Missing values (NaN) are inside. Distances
-    are halved, so that columns as wide as float64 itself do not overflow.
-    """
+
+@nb.njit(nb.float64(array_read, nb.int64, nb.float64, nb.float64), cache=True, nogil=True)
+def _widths_beyond(packed: Floats, low_at: int, high: float, value: float) -> float:
+    """Distances are halved, so that columns as wide as float64 itself do not overflow."""
+    low, high, value = 0.5 * packed[low_at], 0.5 * high, 0.5 * value
+    distance = max(low - value, value - high)
+    if not distance > 0.0:  # inside, or missing
+        return 0.0
+    width = high - low
+    return distance / width if distance < _FARTHEST * width else _FARTHEST
+
+
+@nb.njit(nb.float64(array_read, array_read, nb.int64), cache=True, nogil=True)
+def widths_outside(packed: Floats, values: Floats, at: int) -> float:
+    """Return how far the row at `values[at:]` lies outside the window, in widths of its worst column; 0 inside."""
+    columns = int(packed[COLUMNS])
+    low_at = HEAD + 2 * int(packed[FEATURES])
     worst = 0.0
-    for j in range(len(row)):
-        low, high, value = 0.5 * bounds[0, j], 0.5 * bounds[1, j], 0.5 * row[j]
-        distance = max(low - value, value - high)
-        if distance > 0.0:
-            width = high - low
-            worst = max(worst, distance / width if distance < _FARTHEST * width else _FARTHEST)
+    for j in range(columns):
+        worst = max(worst, _widths_beyond(packed, low_at + j, packed[low_at + columns + j], values[at + j]))
     return worst
 
 
-@nb.njit(nb.float64(nb.float64, _row, _values, _matrix), cache=True, nogil=True)
-def evidence(raw: float, row: Floats, training: Floats, bounds: Floats) -> float:
-    """Return the evidence against one row under one model; `training` are its own scores, ascending."""
-    n, d = len(training), bounds.shape[1]
-    tie = _TIE * max(abs(training[0]), abs(training[n - 1]))
-    rank = math.log((n + 1.0) / (count_at_least(training, raw - tie) + 1.0))
-    outside: float = widths_outside(row, bounds)
+@nb.njit(nb.float64(array_read, array_read, nb.int64, nb.float64), cache=True, nogil=True)
+def evidence(packed: Floats, values: Floats, at: int, raw: float) -> float:
+    """Return the evidence against the row at `values[at:]`, whose raw score is `raw`."""
+    n, d = int(packed[SCORES]), int(packed[COLUMNS])
+    first = HEAD + 2 * int(packed[FEATURES]) + 2 * d
+    tie = _TIE * max(abs(packed[first]), abs(packed[first + n - 1]))
+    at_least = n - count_below(packed, first, n, raw - tie)
+    rank = math.log((n + 1.0) / (at_least + 1.0))
+    outside: float = widths_outside(packed, values, at)
     if outside == 0.0:
         return rank
     record = max(0.0, math.log((n + 1.0) / (2.0 * d)))
@@ -85,47 +106,66 @@ def score_at(evidence: float, theta: float) -> float:
     return 1.0 / (1.0 + math.exp(theta - evidence))
 
 
-@nb.njit(nb.float64(nb.float64, nb.boolean, nb.float64, nb.float64), cache=True, nogil=True)
-def next_level(theta: float, alarm: bool, contamination: float, window: float) -> float:
-    """Return the level after a row: the step up and the steps down balance at a share of `contamination` alarms."""
-    step = min(1.0, 1.0 / (_WINDOWS_TO_FORGET * contamination * window))
-    return max(theta + step * ((1.0 if alarm else 0.0) - contamination), -0.5 * math.log(contamination))
-
-
 @nb.njit(
-    nb.float64(_values, _matrix, _values, _matrix, nb.float64, nb.float64, nb.float64, _values), cache=True, nogil=True
+    nb.types.Tuple((nb.float64, nb.boolean))(array, array_read, array_read, nb.int64, nb.float64),
+    cache=True,
+    nogil=True,
 )
-def calibrate(
-    raw: Floats,
-    rows: Floats,
-    training: Floats,
-    bounds: Floats,
-    theta: float,
-    contamination: float,
-    window: float,
-    scores: Floats,
-) -> float:
-    """Write the scores of consecutive rows under one model into `scores` and return the level after them."""
-    for i in range(len(raw)):
-        scores[i] = score_at(evidence(raw[i], rows[i], training, bounds), theta)
-        theta = next_level(theta, scores[i] > 0.5, contamination, window)
-    return theta
+def judge(live: Floats, packed: Floats, values: Floats, at: int, raw: float) -> tuple[float, bool]:
+    """Return the score of the row at `values[at:]` and whether it opens an alert, and move `live` over it.
 
-
-@nb.njit(nb.int64(_values, nb.float64, nb.int64, nb.int64, nb.types.Array(nb.boolean, 1, "C")), cache=True, nogil=True)
-def mark_alerts(scores: Floats, threshold: float, quiet_rows: int, since_alert: int, alerts: NDArray[np.bool_]) -> int:
-    """Write into `alerts` which rows open an episode and return the rows since the last alert.
-
-    A row opens one when it is an anomaly and none of the `quiet_rows` rows before it opened one.
+    A row opens an alert when its score is above the threshold and none of the `quiet_rows` rows before it opened one.
     """
-    for i in range(len(scores)):
-        alerts[i] = scores[i] > threshold and since_alert >= quiet_rows
-        since_alert = 0 if alerts[i] else since_alert + 1
-    return since_alert
+    score = score_at(evidence(packed, values, at, raw), live[THETA])
+    alarm = 1.0 if score > 0.5 else 0.0
+    live[THETA] = max(live[THETA] + live[STEP] * (alarm - live[CONTAMINATION]), live[FLOOR])
+    part, place = divmod(int(live[SCORED]), int(live[PART_ROWS]))
+    slot = ALARMS + part % PARTS
+    live[slot] = alarm if place == 0 else live[slot] + alarm
+    live[SCORED] += 1.0
+    alert = score > live[THRESHOLD] and live[SINCE_ALERT] >= live[QUIET_ROWS]
+    live[SINCE_ALERT] = 0.0 if alert else live[SINCE_ALERT] + 1.0
+    return score, alert
+
+
+@nb.njit(nb.types.Tuple((nb.float64, nb.boolean))(array, array, nb.float64), cache=True, nogil=True)
+def judge_row(live: Floats, packed: Floats, raw: float) -> tuple[float, bool]:
+    """`judge` of the row in `live`."""
+    score, alert = judge(live, packed, live, ROW, raw)
+    return score, alert
+
+
+@nb.njit(nb.void(array, array, matrix_read, array_read, matrix), cache=True, nogil=True)
+def judge_rows(live: Floats, packed: Floats, rows: Floats, raw: Floats, out: Floats) -> None:
+    """`judge` rows (n, f) in order and write (3, n): score, raw score, 1 where a row opens an alert."""
+    values, width = rows.ravel(), rows.shape[1]
+    for i in range(len(raw)):
+        score, alert = judge(live, packed, values, i * width, raw[i])
+        out[0, i], out[1, i], out[2, i] = score, raw[i], 1.0 if alert else 0.0
+
+
+def pack(
+    centers: Floats, widths: Floats, bounds: Floats, training_scores: Floats, part: Floats | None = None
+) -> Floats:
+    """Return one model as a flat array.
+
+    `centers` and `widths` (f) scale its features, `bounds` (2, d) are the lowest and highest values of the row's own
+    columns, `training_scores` (n) its own, ascending and finite, and `part` is the backend's.
+    """
+    head = (len(training_scores), bounds.shape[1], len(centers))
+    parts = [np.array(head, np.float64), centers, widths, bounds.ravel(), training_scores]
+    return np.concatenate(parts if part is None else [*parts, part])
+
+
+def window_bounds(columns: Floats) -> Floats:
+    """Return the lowest and the highest value of each of d columns (d, n) as (2, d); 0 for one without any value."""
+    bounds = np.stack([np.fmin.reduce(columns, axis=1), np.fmax.reduce(columns, axis=1)])
+    bounds[np.isnan(bounds)] = 0.0
+    return bounds
 
 
 class Calibration:
-    """The calibration of one stream: the level, and what the current model says about itself.
+    """The calibration of one stream: its level, and whether an alert is open.
 
     Parameters
     ----------
@@ -133,43 +173,55 @@ class Calibration:
         The share of rows that shall alarm, 0 < c <= 0.5.
     window_size : int
         Rows of the stream's window; the level forgets in about two windows.
+    threshold : float
+        Scores above it are anomalies.
+    quiet_rows : int
+        Rows after an alert that open none.
+    width : int
+        Features of a row.
     """
 
-    def __init__(self, contamination: float, window_size: int) -> None:
-        self.contamination = contamination
-        self.window_size = window_size
-        self.theta = _first_level(contamination)
-        self.training_scores: Floats = np.empty(0)
-        self.bounds: Floats = np.empty((2, 0))
+    def __init__(
+        self, contamination: float, window_size: int, threshold: float = 0.5, quiet_rows: int = 100, width: int = 0
+    ) -> None:
+        self.live: Floats = np.zeros(ROW + 2 * width)
+        self.live[THETA] = _first_level(contamination)
+        self.live[SINCE_ALERT] = NEVER
+        self.live[PART_ROWS] = -(-window_size // PARTS)
+        self._window_size = window_size
+        self.ask(contamination, threshold, quiet_rows)
 
-    def follow(self, training_scores: Floats, bounds: Floats) -> None:
-        """Take over a new model: its own training scores, ascending (n), and its window's bounds (2, d).
+    def ask(self, contamination: float, threshold: float, quiet_rows: int) -> None:
+        """Change what is asked for and keep what was learnt: how far the level is from where it began."""
+        live, first = self.live, _first_level(contamination)
+        if live[CONTAMINATION] not in (0.0, contamination):
+            live[THETA] = max(live[THETA] - _first_level(live[CONTAMINATION]) + first, 0.5 * first)
+        live[CONTAMINATION] = contamination
+        live[STEP] = min(1.0, 1.0 / (_WINDOWS_TO_FORGET * contamination * self._window_size))
+        live[FLOOR] = 0.5 * first
+        live[THRESHOLD] = threshold
+        live[QUIET_ROWS] = quiet_rows
 
-        The level stays: evidence is a rank under the current model, so it means the same under each.
-        """
-        self.training_scores = training_scores
-        self.bounds = bounds
+    @property
+    def state(self) -> Floats:
+        """The slots that outlive a row, a copy."""
+        return self.live[:ROW].copy()
 
-    def score(self, raw: Floats, rows: Floats) -> Floats:
-        """Return the scores of consecutive rows (n, d) with these raw scores, and move the level over them."""
-        scores = np.empty(len(raw))
-        self.theta = calibrate(
-            raw, rows, self.training_scores, self.bounds, self.theta, self.contamination, self.window_size, scores
-        )
-        return scores
+    def restore(self, state: Floats) -> None:
+        """Go on from the `state` of another calibration; `ValueError` when it is none."""
+        if state.shape != (ROW,) or not np.isfinite(state).all() or state[PART_ROWS] < 1 or state[SCORED] < 0:
+            raise ValueError("the slots of a calibration do not hold what they should")
+        self.live[:ROW] = state
 
-    def change_contamination(self, contamination: float) -> None:
-        """Ask for another share of alarms and keep what was learnt: how far the level is from where it began."""
-        learnt = self.theta - _first_level(self.contamination)
-        self.theta = max(learnt + _first_level(contamination), 0.5 * _first_level(contamination))
-        self.contamination = contamination
-
-
-def window_bounds(rows: Floats) -> Floats:
-    """Return the lowest and the highest value of each column, (2, d); both 0 for a column without any value."""
-    bounds = np.stack([np.fmin.reduce(rows, axis=0), np.fmax.reduce(rows, axis=0)])
-    bounds[np.isnan(bounds)] = 0.0
-    return bounds
+    @property
+    def alarm_rate(self) -> float | None:
+        """The share of rows above 0.5 among the last window's, to an eighth of it; None before the first."""
+        scored, part_rows = int(self.live[SCORED]), int(self.live[PART_ROWS])
+        if scored == 0:
+            return None
+        begun = (scored - 1) // part_rows * part_rows  # where the part of the newest row begins
+        rows = scored - max(0, begun - (PARTS - 1) * part_rows)
+        return float(self.live[ALARMS:ROW].sum()) / rows
 
 
 def _first_level(contamination: float) -> float:

@@ -153,6 +153,18 @@ class Detector:
         return self._fitted()._columns
 
     @property
+    def scaling(self) -> Scaling:
+        """How its inputs are scaled."""
+        return self._fitted()._scaling
+
+    @property
+    def fitted_backend(self) -> Backend:
+        """The backend behind the scaling, fitted."""
+        backend = self._fitted()._backend
+        assert backend is not None
+        return backend
+
+    @property
     def training_raw_scores(self) -> Floats:
         """The raw scores of the training rows (n)."""
         return self._fitted()._training_raw_scores
@@ -195,10 +207,6 @@ class Detector:
                 if self._score_values(data, scores):
                     return scores
         return self._scores_of(self._values(data))  # reads anything, and says what is wrong with it
-
-    def raw_score_of(self, values: Floats) -> Floats:
-        """`raw_score` of values (n, d) known to be finite or NaN and as wide as the model: nothing is checked."""
-        return self._scores_of(values)
 
     def score(self, data: object, normalization: str | None = None) -> Floats:
         """Normalized scores (n)."""

@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -28,32 +27,16 @@ from millstream.stream_state import (
     Bools,
     Configured,
     FitFailed,
+    FitJob,
     FitStarted,
     Floats,
     ModelFitted,
     Reset,
     Rows,
     Scored,
+    StreamResult,
     StreamState,
-    fit_model,
 )
-
-
-class StreamResult(msgspec.Struct, frozen=True, gc=False):
-    """What a stream says about one row.
-
-    `index` is the row's place in the call, `samples_until_ready` the rows missing to the first model after this one.
-    `score` (0 to 1), `is_anomaly` and `raw_score` are None until there is a model. `is_alert` marks the first anomaly
-    of an episode, `imputed` names the columns that had no value.
-    """
-
-    index: int
-    score: float | None
-    is_anomaly: bool | None
-    is_alert: bool
-    raw_score: float | None
-    samples_until_ready: int
-    imputed: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +156,13 @@ class Stream:
 
     def update(self, row: object) -> StreamResult:
         """Take one row, a mapping or a list or 1-D array of numbers, and return what the stream says about it."""
-        return self.update_many([row])[0]
+        with self._turn:
+            result = self._state.take_row(row)
+            if result is None:
+                return self.update_many([row])[0]
+            if self._state.fit_due:
+                self._start_fit(not self._background)
+            return result
 
     def update_many(self, rows: object) -> StreamResults:
         """Take rows in order (a sequence of rows, a 2-D array, an Arrow table, JSON bytes) and return their results.
@@ -284,20 +273,19 @@ class Stream:
         return parts
 
     def _start_fit(self, in_call: bool) -> None:
-        state = self._state
-        state.apply(FitStarted())
-        job = (state.settings, state.training_rows(), len(state.columns or ()), state.sequence)
+        job = self._state.fit_job()
+        self._state.apply(FitStarted())
         if in_call:
-            self._run_fit(*job)
+            self._run_fit(job)
         else:
-            self._fit = _threads().submit(self._run_fit, *job)
+            self._fit = _threads().submit(self._run_fit, job)
 
-    def _run_fit(self, settings: StreamSettings, rows: Floats, columns: int, trained_to: int) -> None:
+    def _run_fit(self, job: FitJob) -> None:
         outcome: ModelFitted | FitFailed
         try:
-            outcome = ModelFitted(fit_model(settings, rows, columns), trained_to)
+            outcome = ModelFitted(job.run(), job.trained_to)
         except Exception as error:  # whatever a backend raises: the old model stays and `last_error` says why
-            outcome = FitFailed(f"{type(error).__name__}: {error}", trained_to)
+            outcome = FitFailed(f"{type(error).__name__}: {error}", job.trained_to)
         with self._turn:
             self._state.apply(outcome)
 

@@ -3,12 +3,13 @@
 The state holds a window of rows, the model that scores them, the calibration of its scores, the open alert episode and
 the counters. It changes through events alone, each applied whole by `StreamState.apply`: rows came, a fit started, its
 model takes over, it failed, settings changed, reset. `apply` reads neither clock nor randomness and starts no work, so
-the same events always give the same scores, in a replay, after a restore, or on the server.
+the same events always give the same scores, in a replay, after a restore, or on the server. `take_row` is the event of
+one plain row on the shortest way; it says what `apply` would.
 
-Fitting is the driver's part. When `fit_due`, it applies `FitStarted`, takes `training_rows`, runs `fit_model` wherever
-it likes (in the call, in a thread, in another process) and feeds the outcome back as `ModelFitted` or `FitFailed`.
-Scoring goes on with the old model in between. A fit is known by the row it was trained up to: one that comes back after
-a reset belongs to nothing any more and is dropped.
+Fitting is the driver's part. When `fit_due`, it applies `FitStarted`, takes `fit_job`, runs `fit_model` wherever it
+likes (in the call, in a thread, in another process) and feeds the outcome back as `ModelFitted` or `FitFailed`. Scoring
+goes on with the old model in between. A fit is known by the row it was trained up to: one that comes back after a reset
+belongs to nothing any more and is dropped.
 """
 
 from __future__ import annotations
@@ -16,53 +17,37 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import overload
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from millstream._core import Buffer
-from millstream.calibration import Calibration, mark_alerts, window_bounds
-from millstream.detector import Detector
+from millstream._core import Window, WindowRows
+from millstream.calibration import ROW, Calibration
+from millstream.stream_model import StreamModel, fit_model
 from millstream.stream_settings import StreamSettings
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 
-_NEVER = 1 << 60  # rows since the last alert of a stream that had none
+_PIECE = 8192  # rows whose features stand in memory at the same time
+_UNSCORED = np.array([[np.nan], [np.nan], [0.0]])
 
 
-@dataclass(frozen=True, slots=True)
-class StreamModel:
-    """A fitted detector and what the calibration needs to know about it.
+class StreamResult(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
+    """What a stream says about one row.
 
-    `training_scores` are its own, ascending; `bounds` (2, d) the lowest and highest value of each column it was
-    trained on, without derived features.
+    `index` is the row's place in the call, `samples_until_ready` the rows missing to the first model after this one.
+    `score` (0 to 1), `is_anomaly` and `raw_score` are None until there is a model. `is_alert` marks the first anomaly
+    of an episode, `imputed` names the columns that had no value.
     """
 
-    detector: Detector
-    training_scores: Floats
-    bounds: Floats
-
-
-def fit_model(settings: StreamSettings, rows: Floats, columns: int) -> StreamModel:
-    """Fit on `rows` (n, features), of which the first `columns` are the stream's own. A function of its arguments."""
-    detector = new_detector(settings).fit(rows)
-    return describe(detector, rows, columns)
-
-
-def new_detector(settings: StreamSettings) -> Detector:
-    """The detector a stream with these settings fits; missing values become the median of their column."""
-    return Detector(
-        backend=settings.backend,
-        contamination=settings.contamination,
-        normalization=settings.normalization,
-        missing="median",
-        seed=settings.seed,
-    )
-
-
-def describe(detector: Detector, rows: Floats, columns: int) -> StreamModel:
-    """The model around a detector that was fitted on `rows`, here or in another process."""
-    return StreamModel(detector, np.sort(detector.training_raw_scores), window_bounds(rows[:, :columns]))
+    index: int
+    score: float | None
+    is_anomaly: bool | None
+    is_alert: bool
+    raw_score: float | None
+    samples_until_ready: int
+    imputed: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,10 +66,15 @@ class FitStarted:
 
 @dataclass(frozen=True, slots=True)
 class ModelFitted:
-    """A fit succeeded on the window as it was after row number `trained_to`; the model takes over now."""
+    """A fit succeeded on the window as it was after row number `trained_to`; the model takes over now.
+
+    `seconds` is how long it took and `ended_at` when it ended (seconds of the epoch), by the driver's clock.
+    """
 
     model: StreamModel
     trained_to: int
+    seconds: float | None = None
+    ended_at: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,8 +117,22 @@ class Scored:
     samples_until_ready: NDArray[np.int64]
 
 
+@dataclass(frozen=True, slots=True)
+class FitJob:
+    """What a fit is made from, and the row it is trained up to. The rows never change: read them anywhere."""
+
+    settings: StreamSettings
+    rows: WindowRows
+    own: int
+    trained_to: int
+
+    def run(self) -> StreamModel:
+        """The model."""
+        return fit_model(self.settings, self.rows.columns(), self.own)
+
+
 class StreamState:
-    """The whole of a stream. Read its attributes freely; change it through `apply` only."""
+    """The whole of a stream. Read its attributes freely; change it through `apply` and `take_row` only."""
 
     def __init__(self, settings: StreamSettings) -> None:
         self.settings = settings
@@ -138,17 +142,17 @@ class StreamState:
     def _clear(self) -> None:
         self.columns: tuple[str, ...] | None = None
         self.named = False
-        self.window: Buffer | None = None
+        self.window: Window | None = None
         self.model: StreamModel | None = None
-        self.calibration = Calibration(self.settings.contamination, self.settings.window_size)
+        self.calibration = _calibration(self.settings, 0)
         self.model_version = 0
-        self.total_processed = 0
-        self.samples_since_retrain = 0
-        self.since_alert = _NEVER
+        self.started_at = self.sequence
+        self.fit_at = self.sequence  # when the last fit started, or the stream
         self.fitting: int | None = None  # `sequence` a fit under way was given
         self.fit_attempted = False
         self.retrain_failures = 0
         self.last_error: str | None = None
+        self.last_fit: ModelFitted | None = None
 
     @overload
     def apply(self, event: Rows) -> Scored: ...
@@ -162,7 +166,8 @@ class StreamState:
             case Rows():
                 return self._take(event)
             case FitStarted():
-                self._start_fit()
+                self.fitting = self.fit_at = self.sequence
+                self.fit_attempted = True
             case ModelFitted():
                 self._swap(event)
             case FitFailed():
@@ -172,6 +177,18 @@ class StreamState:
             case Reset():
                 self._clear()
         return None
+
+    def take_row(self, row: object) -> StreamResult | None:
+        """Take one row and return what is said about it; None, and nothing happened, if it is not plain.
+
+        Plain is a mapping of just the columns, or a list as wide, of finite numbers, once there is a model.
+        """
+        model = self.model
+        if model is None or self.window is None or not self.window.take(row):
+            return None
+        self.sequence += 1
+        score, raw, alert = model.score_row(self.calibration.live)
+        return StreamResult(0, score, score > self.settings.threshold, alert, raw, 0)
 
     @property
     def status(self) -> str:
@@ -186,6 +203,16 @@ class StreamState:
         return 0 if self.window is None else len(self.window)
 
     @property
+    def total_processed(self) -> int:
+        """Rows taken since the start or the last reset."""
+        return self.sequence - self.started_at
+
+    @property
+    def samples_since_retrain(self) -> int:
+        """Rows since the last fit started."""
+        return self.sequence - self.fit_at
+
+    @property
     def samples_until_ready(self) -> int:
         """Rows still missing to the first model; 0 from then on."""
         return 0 if self.model is not None or self.fitting is not None else self.rows_until_fit
@@ -193,89 +220,70 @@ class StreamState:
     @property
     def rows_until_fit(self) -> int:
         """How many more rows make a fit due, at least 1: where a driver that fits in the call cuts a batch."""
-        if self.fit_attempted:
-            return max(1, self.settings.retrain_interval - self.samples_since_retrain)
-        return max(1, self.settings.min_samples - self.samples_collected)
+        needed = self.settings.retrain_interval if self.fit_attempted else self.settings.min_samples
+        return max(1, self.fit_at + needed - self.sequence)
 
     @property
     def fit_due(self) -> bool:
         """Whether the rows for the next fit are there and none is under way."""
-        if self.fitting is not None:
-            return False
-        if self.fit_attempted:
-            return self.samples_since_retrain >= self.settings.retrain_interval
-        return self.samples_collected >= self.settings.min_samples
+        needed = self.settings.retrain_interval if self.fit_attempted else self.settings.min_samples
+        return self.sequence - self.fit_at >= needed and self.fitting is None
 
-    def training_rows(self) -> Floats:
-        """The window as a model sees it: a copy (n, features) of its rows, NaN where a value is missing."""
+    @property
+    def memory_bytes(self) -> int:
+        """What window, model and calibration hold."""
+        window = 0 if self.window is None else self.window.memory_bytes
+        model = 0 if self.model is None else self.model.memory_bytes
+        return window + model + self.calibration.live.nbytes
+
+    def fit_job(self) -> FitJob:
+        """The fit that is due, on the window as it is: nothing is copied before it runs."""
         assert self.window is not None, "a stream without rows has nothing to fit"
-        return self._features(len(self.window))
+        return FitJob(self.settings, self.window.snapshot(), len(self.columns or ()), self.sequence)
 
     def _take(self, rows: Rows) -> Scored:
         if self.window is None and len(rows.values):
-            self.window = new_window(self.settings, rows.columns)
-            self.columns, self.named = rows.columns, rows.named
+            self._open(rows.columns, rows.named)
         missing_rows = self.samples_until_ready
-        pieces = [self._take_piece(piece) for piece in self._pieces(rows.values)]
-        score, raw_score = (np.concatenate(parts) for parts in zip(*pieces, strict=True))
+        pieces = range(0, max(1, len(rows.values)), _PIECE)
+        out = np.concatenate([self._take_piece(rows.values[at : at + _PIECE]) for at in pieces], axis=1)
         missing = np.isnan(rows.values)
         return Scored(
-            score=score,
-            raw_score=raw_score,
-            is_anomaly=score > self.settings.threshold,
-            is_alert=self._mark_alerts(score),
+            score=out[0],
+            raw_score=out[1],
+            is_anomaly=out[0] > self.settings.threshold,
+            is_alert=out[2] > 0.0,
             missing=missing if missing.any() else None,
-            samples_until_ready=np.maximum(missing_rows - np.arange(1, len(score) + 1), 0),
+            samples_until_ready=np.maximum(missing_rows - np.arange(1, len(missing) + 1), 0),
         )
 
-    def _pieces(self, values: Floats) -> list[Floats]:
-        """Derived features are read back from the window, so no more rows may go in at once than it holds."""
-        size = self.settings.window_size if self._derives else max(1, len(values))
-        return [values[at : at + size] for at in range(0, max(1, len(values)), size)]
-
-    def _take_piece(self, values: Floats) -> tuple[Floats, Floats]:
-        """Append rows and return their scores and raw scores under the current model."""
-        if self.window is not None and len(values):
-            self.window.append(values)
+    def _take_piece(self, values: Floats) -> Floats:
+        """Score, raw score and alert (3, n) of rows, which go into the window."""
         self.sequence += len(values)
-        self.total_processed += len(values)
-        self.samples_since_retrain += len(values)
-        if self.model is None:
-            return np.full(len(values), np.nan), np.full(len(values), np.nan)
-        raw = self.model.detector.raw_score_of(self._features(len(values)) if self._derives else values)
-        return self.calibration.score(raw, values), raw
+        if self.window is not None and len(values):
+            values = self.window.take_rows(values)
+        if self.model is not None:
+            return self.model.score_rows(self.calibration.live, values)
+        return np.repeat(_UNSCORED, len(values), axis=1)
 
-    @property
-    def _derives(self) -> bool:
-        return bool(self.settings.rolling_windows or self.settings.lag_periods)
-
-    def _features(self, tail: int) -> Floats:
-        assert self.window is not None, "features are read from a window"
-        if self._derives:
-            windows, lags = self.settings.rolling_windows, self.settings.lag_periods
-            derived = self.window.features(windows, lag_periods=lags, include_lags=bool(lags), tail=tail)
-            return derived.matrix()
-        return self.window.snapshot(tail).matrix()
-
-    def _mark_alerts(self, score: Floats) -> Bools:
-        alerts = np.empty(len(score), dtype=np.bool_)
+    def _open(self, columns: tuple[str, ...], named: bool) -> None:
+        """Make the window for rows of these columns."""
         settings = self.settings
-        self.since_alert = mark_alerts(score, settings.threshold, settings.quiet_rows, self.since_alert, alerts)
-        return alerts
-
-    def _start_fit(self) -> None:
-        self.fitting = self.sequence
-        self.fit_attempted = True
-        self.samples_since_retrain = 0
+        width = len(columns) * (1 + 4 * len(settings.rolling_windows) + len(settings.lag_periods))
+        calibration = _calibration(settings, width)
+        row = calibration.live[ROW : ROW + width]
+        self.window = Window(settings.window_size, columns, settings.rolling_windows, settings.lag_periods, row)
+        self.calibration = calibration
+        self.columns, self.named = columns, named
 
     def _swap(self, event: ModelFitted) -> None:
         if event.trained_to != self.fitting:
             return
         self.fitting = None
         self.model = event.model
-        self.calibration.follow(event.model.training_scores, event.model.bounds)
         self.model_version += 1
         self.last_error = None
+        self.last_fit = event
 
     def _note_failure(self, event: FitFailed) -> None:
         if event.trained_to != self.fitting:
@@ -285,13 +293,12 @@ class StreamState:
         self.last_error = event.message
 
     def _configure(self, settings: StreamSettings) -> None:
-        if self.window is None:
-            self.calibration = Calibration(settings.contamination, settings.window_size)
-        elif settings.contamination != self.calibration.contamination:
-            self.calibration.change_contamination(settings.contamination)
         self.settings = settings
+        if self.window is None:
+            self.calibration = _calibration(settings, 0)
+        else:
+            self.calibration.ask(settings.contamination, settings.threshold, settings.quiet_rows)
 
 
-def new_window(settings: StreamSettings, columns: tuple[str, ...]) -> Buffer:
-    """An empty window for rows of these columns, its derived features live."""
-    return Buffer(settings.window_size, columns, settings.rolling_windows, settings.lag_periods)
+def _calibration(settings: StreamSettings, width: int) -> Calibration:
+    return Calibration(settings.contamination, settings.window_size, settings.threshold, settings.quiet_rows, width)

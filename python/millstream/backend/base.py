@@ -11,7 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from reprlib import repr as short
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -71,6 +71,27 @@ class FitContext:
     batch_size: int = 32
 
 
+@dataclass(frozen=True)
+class FittedWindow:
+    """A fused fit: the packed model of calibration.py and the backend's `arrays`, which may be views of it."""
+
+    packed: Floats
+    arrays: dict[str, NDArray[Any]]
+
+
+class StreamKernels(Protocol):
+    """What streams do with a backend row by row, fused: same numbers, fewer passes. A module of functions is one."""
+
+    def score_row(self, live: Floats, packed: Floats) -> tuple[float, float, bool]:
+        """Score, raw score and alert of the row in `live`."""
+
+    def score_rows(self, live: Floats, packed: Floats, rows: Floats, out: Floats) -> None:
+        """Write score, raw score and alert (3, n) of rows (n, f), as they came, NaN where missing."""
+
+    def fit(self, columns: Floats, own: int) -> FittedWindow | None:
+        """Fit on columns (f, n), the first `own` of which are the row's own; None: the general path has to."""
+
+
 class Backend(ABC):
     """One algorithm. A fitted backend is its `arrays`; nothing else of it is stored."""
 
@@ -114,6 +135,15 @@ class Backend(ABC):
             return True
 
         return score_values
+
+    @classmethod
+    def stream_kernels(cls) -> StreamKernels | None:
+        """Fused kernels for streams; None, and streams take the general path, where a backend has none."""
+        return None
+
+    def stream_part(self) -> Floats | None:
+        """What the fused kernels want of the fitted state in the packed model; None where there are none."""
+        return None
 
     @abstractmethod
     def arrays(self) -> dict[str, NDArray[Any]]:

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from millstream.backend import tails
-from millstream.backend.base import BackendInfo, Floats, FusedBackend, Scorer
+from millstream.backend.base import BackendInfo, Floats, FusedBackend, Scorer, StreamKernels
 from millstream.scaling import Scaling
 
 
@@ -56,6 +56,17 @@ class Ecod(FusedBackend):
 
         table = tails.table_joined(self._sorted.shape[1])
         return partial(score_by_larger_tail, tails.pack(scaling, self._sorted, table))
+
+    @classmethod
+    def stream_kernels(cls) -> StreamKernels:
+        """One kernel a row, and a fit from sorted columns."""
+        from millstream.backend import ecod_stream_kernels
+
+        return ecod_stream_kernels
+
+    def stream_part(self) -> Floats:
+        """The sorted columns, then the table of logarithms."""
+        return np.concatenate([self._sorted.ravel(), tails.table_joined(self._sorted.shape[1])])
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """The sorted columns (d, n)."""

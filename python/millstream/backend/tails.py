@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -51,6 +52,9 @@ def pack(scaling: Scaling, columns: Floats, table: Floats, skewness: Floats | No
     return model
 
 
+@lru_cache(maxsize=64)
 def _log_shares(n: int) -> Floats:
-    """With PyOD's rounding: its shares come from linspace, not from k/n."""
-    return np.asarray(-np.log(np.linspace(1 / n, 1, n)))
+    """With PyOD's rounding: its shares come from linspace, not from k/n. Kept, as streams refit on one n for long."""
+    shares: Floats = -np.log(np.linspace(1 / n, 1, n))
+    shares.setflags(write=False)
+    return shares

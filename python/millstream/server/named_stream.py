@@ -10,22 +10,22 @@ import numpy as np
 
 from millstream._core import Body
 from millstream.errors import InvalidRequestError, MillstreamError
+from millstream.stream_model import StreamModel
 from millstream.stream_rows import read_table
 from millstream.stream_settings import StreamSettings
 from millstream.stream_state import (
     Change,
     Configured,
     FitFailed,
+    FitJob,
     FitStarted,
-    Floats,
     ModelFitted,
     Rows,
     Scored,
-    StreamModel,
     StreamState,
 )
 
-FitNow = Callable[[StreamSettings, Floats, int], StreamModel]
+FitNow = Callable[[FitJob], StreamModel]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,16 +40,6 @@ class Batch:
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
-    """A fit that is due: what it is made from, and the row it was trained up to."""
-
-    settings: StreamSettings
-    rows: Floats
-    columns: int
-    trained_to: int
-
-
-@dataclass(frozen=True, slots=True)
 class Taken:
     """What a batch came to, and how the stream stood right after it."""
 
@@ -61,7 +51,7 @@ class Taken:
     samples_collected: int
     samples_until_ready: int
     threshold: float
-    job: Job | None
+    job: FitJob | None
 
 
 class NamedStream:
@@ -92,7 +82,7 @@ class NamedStream:
         if settings is not state.settings:
             state.apply(Configured(settings))
         parts = self._score(rows, batch.fit)
-        job = self._job() if state.fit_due else None
+        job = state.fit_job() if state.fit_due else None
         if job is not None:
             state.apply(FitStarted())
         return Taken(
@@ -140,13 +130,9 @@ class NamedStream:
         return parts
 
     def _fit_now(self, fit: FitNow) -> None:
-        job = self._job()
+        job = self.state.fit_job()
         self.state.apply(FitStarted())
         try:
-            self.state.apply(ModelFitted(fit(job.settings, job.rows, job.columns), job.trained_to))
+            self.state.apply(ModelFitted(fit(job), job.trained_to))
         except MillstreamError as error:  # the rows stay; `last_error` says why, and the next interval tries again
             self.state.apply(FitFailed(str(error), job.trained_to))
-
-    def _job(self) -> Job:
-        state = self.state
-        return Job(state.settings, state.training_rows(), len(state.columns or ()), state.sequence)

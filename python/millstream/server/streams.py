@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -18,10 +18,11 @@ from millstream.errors import InvalidRequestError, MillstreamError
 from millstream.server.endpoint import Answer, Call, Nothing
 from millstream.server.entries import Entry, GoneError
 from millstream.server.limits import NAME, raise_all
-from millstream.server.named_stream import Batch, Job, NamedStream, Taken
+from millstream.server.named_stream import Batch, NamedStream, Taken
 from millstream.server.service import Service
+from millstream.stream_model import StreamModel, describe
 from millstream.stream_settings import StreamSettings
-from millstream.stream_state import FitFailed, Floats, ModelFitted, Reset, StreamModel, describe, fit_model
+from millstream.stream_state import FitFailed, FitJob, ModelFitted, Reset, Scored, StreamResult
 
 RESERVED = "detectors"
 DEFAULT_LAGS = (1, 2, 3)
@@ -45,25 +46,13 @@ class StreamRows(Struct, kw_only=True):
     quiet_rows: Annotated[int, Meta(ge=0)] | UnsetType = UNSET
 
 
-class StreamRow(Struct, kw_only=True):
-    """What a stream says about one row; null while there is no model."""
-
-    index: int
-    score: float | None
-    is_anomaly: bool | None
-    is_alert: bool
-    raw_score: float | None
-    samples_until_ready: int
-    imputed: list[str] | UnsetType = UNSET
-
-
 class StreamingResult(Answer, kw_only=True):
     """What a stream says about the rows of a call."""
 
     object: Literal["streaming_result"] = "streaming_result"
     model: str
     status: str
-    results: list[StreamRow]
+    results: list[StreamResult]
     model_version: int
     samples_collected: int
     samples_until_ready: int
@@ -194,32 +183,35 @@ def _first_row(raw: bytes) -> tuple[str, ...] | None:
     return tuple(first) if isinstance(first, Mapping) else None
 
 
-def _fit_from_thread(service: Service) -> Any:
+def _fit_from_thread(service: Service) -> Callable[[FitJob], StreamModel]:
     """A fit that a thread at work on an event may call; it waits there, not on the event loop."""
     loop = asyncio.get_running_loop()
 
-    def fit(settings: StreamSettings, rows: Floats, columns: int) -> StreamModel:
-        return asyncio.run_coroutine_threadsafe(_fit(service, settings, rows, columns), loop).result()
+    def fit(job: FitJob) -> StreamModel:
+        return asyncio.run_coroutine_threadsafe(_fit(service, job), loop).result()
 
     return fit
 
 
-async def _fit(service: Service, settings: StreamSettings, rows: Floats, columns: int) -> StreamModel:
+async def _fit(service: Service, job: FitJob) -> StreamModel:
+    settings = job.settings
     if backend_class(settings.backend).fit_in == "thread":
-        return await service.fits.run("thread", fit_model, settings, rows, columns)
+        return await service.fits.run("thread", job.run)
+    columns = await service.in_thread(job.rows.columns)
     told = FitSettings(
         settings.backend, settings.contamination, settings.normalization, missing="median", seed=settings.seed
     )
-    names = tuple(str(at) for at in range(rows.shape[1]))
-    data = await service.fits.run("process", fit_to_bytes, told, FitRows(rows, names, False, None))
-    return describe(Detector.from_bytes(data), rows, columns)
+    names = tuple(str(at) for at in range(len(columns)))
+    rows = FitRows(np.ascontiguousarray(columns.T), names, False, None)
+    data = await service.fits.run("process", fit_to_bytes, told, rows)
+    return describe(Detector.from_bytes(data), columns[: job.own])
 
 
-async def _retrain(service: Service, entry: Entry[NamedStream], job: Job) -> None:
+async def _retrain(service: Service, entry: Entry[NamedStream], job: FitJob) -> None:
     """Fit on the snapshot in `job` and swap the model in, in one event."""
     outcome: ModelFitted | FitFailed
     try:
-        outcome = ModelFitted(await _fit(service, job.settings, job.rows, job.columns), job.trained_to)
+        outcome = ModelFitted(await _fit(service, job), job.trained_to)
     except MillstreamError as error:
         outcome = FitFailed(str(error), job.trained_to)
     except Exception as error:
@@ -246,8 +238,8 @@ def _result(name: str, taken: Taken) -> StreamingResult:
     return result
 
 
-def _rows(taken: Taken) -> list[StreamRow]:
-    rows: list[StreamRow] = []
+def _rows(taken: Taken) -> list[StreamResult]:
+    rows: list[StreamResult] = []
     for part in taken.parts:
         start = len(rows)
         values = zip(
@@ -258,22 +250,20 @@ def _rows(taken: Taken) -> list[StreamRow]:
             part.samples_until_ready.tolist(),
             strict=True,
         )
-        for at, (score, anomaly, alert, raw, missing) in enumerate(values, start):
-            scored = not math.isnan(score)  # there was a model
-            rows.append(
-                StreamRow(
-                    index=at,
-                    score=score if scored else None,
-                    is_anomaly=anomaly if scored else None,
-                    is_alert=alert,
-                    raw_score=raw if scored else None,
-                    samples_until_ready=missing,
-                )
-            )
-        if part.missing is not None:
-            for at in np.flatnonzero(part.missing.any(axis=1)).tolist():
-                rows[start + at].imputed = [taken.columns[column] for column in part.missing[at].nonzero()[0]]
+        names = _imputed(part, taken.columns)
+        for at, (score, anomaly, alert, raw, until) in enumerate(values):
+            if math.isnan(score):  # there was no model
+                rows.append(StreamResult(start + at, None, None, alert, None, until, names.get(at, ())))
+            else:
+                rows.append(StreamResult(start + at, score, anomaly, alert, raw, until, names.get(at, ())))
     return rows
+
+
+def _imputed(part: Scored, columns: tuple[str, ...]) -> dict[int, tuple[str, ...]]:
+    if part.missing is None:
+        return {}
+    rows = np.flatnonzero(part.missing.any(axis=1)).tolist()
+    return {row: tuple(columns[at] for at in np.flatnonzero(part.missing[row])) for row in rows}
 
 
 def _stats(entry: Entry[NamedStream]) -> StreamStats:

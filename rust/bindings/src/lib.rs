@@ -9,6 +9,7 @@ mod error;
 mod rolling;
 mod rows;
 mod table;
+mod window;
 
 #[pymodule]
 mod _core {
@@ -22,4 +23,6 @@ mod _core {
     use super::rows::read_rows;
     #[pymodule_export]
     use super::table::PyTable;
+    #[pymodule_export]
+    use super::window::{Window, WindowRows};
 }

@@ -1,5 +1,7 @@
 //! The newest rows of a stream, their declared features kept up as they arrive.
 
+mod numbers;
+
 use std::borrow::Cow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -12,6 +14,8 @@ use crate::rolling::Live;
 use crate::rows::{MAX_CELLS, MAX_COLUMNS, Texts, Values};
 use crate::slab::Numbers;
 use crate::table::{Column, Table};
+
+pub use numbers::NumberRows;
 
 /// The most rows a buffer may hold.
 pub const MAX_CAPACITY: usize = 10_000_000;

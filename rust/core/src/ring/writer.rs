@@ -128,6 +128,15 @@ impl<M> Ring<M> {
         self.show();
     }
 
+    /// Counts rows from `first` on, as if those before it had been written and forgotten. Only while it is empty.
+    pub fn resume(&mut self, first: u64) {
+        debug_assert!(self.segments.is_empty(), "the rows of a ring follow each other");
+        self.written = first;
+        self.start = first;
+        self.shared.end.store(first, Ordering::Release);
+        self.show();
+    }
+
     fn show(&self) {
         let list = List { segments: self.segments.clone(), start: self.start, meta: self.meta.clone() };
         self.shared.list.store(list);
