@@ -1,8 +1,7 @@
-"""The application: from a request to a handler's call and back.
+"""The application: from an HTTP request to a handler's call and back.
 
-A request is looked at in the order the contract gives: key, route and method, size and type (`meet`, on the headers
-alone), then JSON and envelope (`reply`); existence, conflicts and rows are the handler's. Every failure leaves as one
-problem body.
+Every route, the fallback too, goes through `_answer`, in the order the contract gives: key, route and method, size,
+JSON, envelope; existence, conflicts and rows are the handler's. Every failure leaves as one problem body.
 """
 
 from __future__ import annotations
@@ -11,17 +10,21 @@ import asyncio
 import hmac
 import logging
 import re
-from collections.abc import Callable
-from typing import Any
-from urllib.parse import parse_qs
+from collections.abc import Awaitable, Callable
+from typing import Any, cast
 
 import msgspec
+from blacksheep import Application, Content, Request, Response
+from blacksheep.server.routing import Route, RouteMatch, Router
 
 from millstream._core import Body
 from millstream.errors import (
     InvalidRequestError,
+    MethodNotAllowedError,
     MillstreamError,
+    NotFoundError,
     OverloadedError,
+    RequestTimeoutError,
     TooLargeError,
     UnauthorizedError,
     UnsupportedMediaTypeError,
@@ -30,126 +33,183 @@ from millstream.server import requests
 from millstream.server.endpoint import INLINE_BYTES, Answer, Call, Document, Endpoint, Nothing
 from millstream.server.endpoints import ENDPOINTS
 from millstream.server.limits import check_filename, check_name
-from millstream.server.message import JSON, Reply, Request
-from millstream.server.problems import answer
-from millstream.server.router import Router
+from millstream.server.problems import PROBLEM_JSON, answer
 from millstream.server.service import Service
 
 _log = logging.getLogger("millstream")
-_encode = msgspec.json.Encoder().encode
+_encoder = msgspec.json.Encoder()
 _OTHER_FORMS = re.compile(rb"multipart/|text/csv|.*ndjson|.*jsonl|.*json-seq|.*arrow|.*parquet", re.IGNORECASE)
 
 
-class Application:
-    """Answers the requests of all connections, over one service."""
+class ClientLeftError(Exception):
+    """Nobody waits for the answer any more."""
 
-    def __init__(self, service: Service, endpoints: tuple[Endpoint, ...] = ENDPOINTS) -> None:
-        self._service = service
-        self._router = Router(endpoints)
-        self._key = service.settings.api_key
-        self._most = service.settings.max_body_bytes
 
-    def meet(self, request: Request) -> None:
-        """Look at the headers, before the body is read. What is refused by them gets its `reply` here."""
+class ExactRoute(Route):
+    """A route that matches its path alone: case counts, a slash at the end counts."""
+
+    def __init__(self, pattern: str | bytes, handler: Any) -> None:
+        super().__init__(pattern, handler)
+        self._rx = re.compile(self._rx.pattern.removesuffix(b"/?$") + rb"\Z")
+
+    def match_by_path(self, path: bytes) -> RouteMatch | None:
+        """The match, or None."""
+        match = self._rx.match(path)
+        return RouteMatch(self, match.groupdict()) if match else None
+
+
+class ExactRouter(Router):
+    """A router of exact routes."""
+
+    def create_route(self, pattern: Any, handler: Any, filters: Any = None) -> Route:
+        """The route for `handler`."""
+        self.mark_handler(handler)
+        return ExactRoute(self._get_pattern(pattern), handler)
+
+
+def build(service: Service, endpoints: tuple[Endpoint, ...] = ENDPOINTS) -> Application:
+    """The ASGI application over `service`."""
+    router = ExactRouter()
+    for endpoint in endpoints:
+        router.add(endpoint.method, endpoint.path, _route(service, endpoint))
+    router.fallback = _fallback(service, endpoints)
+    app = Application(router=router)
+    app.on_start += _starter(service)
+    app.on_stop += _stopper(service)
+    return app
+
+
+def _starter(service: Service) -> Callable[[Application], Awaitable[None]]:
+    async def start(app: Application) -> None:
+        await service.start()
+
+    return start
+
+
+def _stopper(service: Service) -> Callable[[Application], Awaitable[None]]:
+    async def stop(app: Application) -> None:
+        await service.close()
+
+    return stop
+
+
+def _route(service: Service, endpoint: Endpoint) -> Callable[[Request], Awaitable[Response]]:
+    async def route(request: Request) -> Response:
         try:
-            try:
-                request.endpoint, request.values = self._router.find(request.method, request.path)
-            finally:
-                if request.endpoint is None or not request.endpoint.open:
-                    self._check_key(request)
-            if request.endpoint.reads_body:
-                self._check_body(request)
-        except MillstreamError as error:
-            request.reply = failure(error, request)
-
-    def take(self, request: Request, part: bytes) -> None:
-        """Keep a part of the body; one byte more than allowed refuses the request."""
-        if request.endpoint is None or not request.endpoint.reads_body:
-            return
-        request.size += len(part)
-        if request.size > self._most:
-            request.parts.clear()
-            request.reply = failure(self._too_large(), request)
-        else:
-            request.parts.append(part)
-
-    async def reply(self, request: Request) -> Reply:
-        """The reply to a request whose body is there. Never raises."""
-        endpoint = request.endpoint
-        assert endpoint is not None, "a request without an endpoint was refused by `meet`"
-        try:
-            parsed = None
-            body = request.body
-            if endpoint.reads_body:
-                kind = endpoint.rows.kind if endpoint.rows else None
-                if len(body) <= INLINE_BYTES:
-                    parsed = requests.read(body, kind)
-                else:
-                    parsed = await self._service.in_thread(requests.read, body, kind)
-            ask, warnings = _bind(endpoint, request, parsed)
-            result = await endpoint.handler(Call(self._service, ask, request.values, parsed, body))
-            if warnings and isinstance(result, Answer):
-                result.warnings = warnings + (result.warnings or [])
-            if isinstance(result, Document):
-                return Reply(200, result.content_type, result.body)
-            return Reply(200, JSON, _encode(result))
+            if not endpoint.open:
+                _check_key(service, request)
+            return _success(await _answer(service, endpoint, request))
         except (Exception, asyncio.CancelledError) as error:
-            return failure(error, request)
+            return _failure(error, request)
 
-    def _check_key(self, request: Request) -> None:
-        if self._key is None:
-            return
-        scheme, _, token = request.headers.get(b"authorization", b"").partition(b" ")
-        if scheme.lower() != b"bearer" or not hmac.compare_digest(token.strip(), self._key.encode()):
-            raise UnauthorizedError("The key is missing or wrong; send the header 'Authorization: Bearer <key>'.")
+    return route
 
-    def _check_body(self, request: Request) -> None:
-        headers = request.headers
-        if int(headers.get(b"content-length", 0)) > self._most:
-            raise self._too_large()
-        coding = headers.get(b"content-encoding")
-        if coding is not None and coding.strip().lower() not in (b"", b"identity"):
-            shown = coding[:40].decode("latin-1")
-            raise UnsupportedMediaTypeError(
-                f"The body has Content-Encoding {shown!r}; allowed is none; send plain JSON."
-            )
-        kind = headers.get(b"content-type")
-        if kind is not None and _OTHER_FORMS.match(kind):
-            shown = kind[:80].decode("latin-1")
-            raise UnsupportedMediaTypeError(f"The body is {shown!r}; this route takes JSON; send application/json.")
 
-    def _too_large(self) -> TooLargeError:
-        return TooLargeError(
-            f"The body is larger than {self._most} bytes (MILLSTREAM_MAX_BODY_BYTES); "
-            "send the rows in several requests."
+def _fallback(service: Service, endpoints: tuple[Endpoint, ...]) -> Callable[[Request], Awaitable[Response]]:
+    paths = [(ExactRoute(e.path, e.handler), e.method) for e in endpoints]
+
+    async def fallback(request: Request) -> Response:
+        try:
+            _check_key(service, request)
+            path = request.scope["raw_path"]
+            raise _unrouted(request.method, path, tuple(m for r, m in paths if r.match_by_path(path)))
+        except MillstreamError as error:
+            return _failure(error, request)
+
+    return fallback
+
+
+def _unrouted(method: str, path: bytes, allowed: tuple[str, ...]) -> MillstreamError:
+    shown = path[:200].decode("ascii", "replace")
+    if allowed:
+        return MethodNotAllowedError(
+            f"{method} is not allowed on {shown}; allowed is {', '.join(allowed)}; use that.", allowed
         )
+    return NotFoundError(f"There is no {shown}; GET /openapi.json lists the routes; correct the path.")
 
 
-def failure(error: BaseException, request: Request) -> Reply:
-    """The one body every failure has. An error that is none of ours is logged, and said to be nothing but one."""
-    if isinstance(error, asyncio.CancelledError):
-        error = OverloadedError("The server is ending; try again in a few seconds.", retry_after=5)
-    elif not isinstance(error, MillstreamError):
-        _log.error("%s %s failed", request.method, request.path.decode("latin-1"), exc_info=error)
-    return answer(error)
+def _check_key(service: Service, request: Request) -> None:
+    key = service.settings.api_key
+    if key is None:
+        return
+    given = request.get_first_header(b"authorization") or b""
+    scheme, _, token = given.partition(b" ")
+    if scheme.lower() != b"bearer" or not hmac.compare_digest(token.strip(), key.encode()):
+        raise UnauthorizedError("The key is missing or wrong; send the header 'Authorization: Bearer <key>'.")
 
 
-def _bind(endpoint: Endpoint, request: Request, parsed: Body | None) -> tuple[Any, list[str]]:
-    """The request's struct, and warnings. What is not allowed anywhere in the envelope is told at once."""
+async def _answer(service: Service, endpoint: Endpoint, request: Request) -> Any:
+    body = await _read_body(service, request) if endpoint.reads_body else b""
+    call, warnings = await _bind(service, endpoint, request, body)
+    work = endpoint.handler(call)
+    result = await (_while_listening(work, request) if endpoint.ends_with_client else work)
+    if warnings and isinstance(result, Answer):
+        result.warnings = warnings + (result.warnings or [])
+    return result
+
+
+async def _read_body(service: Service, request: Request) -> bytes:
+    most = service.settings.max_body_bytes
+    length = request.get_first_header(b"content-length")
+    if length is not None and int(length) > most:
+        raise _too_large(most)
+    _check_media_type(request)
+    parts = bytearray()
+    receive, more = _receive(request), True
+    while more:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientLeftError
+        parts += message["body"]
+        more = message["more_body"]
+        if len(parts) > most:
+            raise _too_large(most)
+    return bytes(parts)
+
+
+def _receive(request: Request) -> Callable[[], Awaitable[Any]]:
+    return cast(Callable[[], Awaitable[Any]], cast(Any, request.scope)["millstream.receive"])
+
+
+def _too_large(most: int) -> TooLargeError:
+    return TooLargeError(
+        f"The body is larger than {most} bytes (MILLSTREAM_MAX_BODY_BYTES); send the rows in several requests."
+    )
+
+
+def _check_media_type(request: Request) -> None:
+    coding = request.get_first_header(b"content-encoding")
+    if coding is not None and coding.strip().lower() not in (b"", b"identity"):
+        shown = coding[:40].decode("latin-1")
+        raise UnsupportedMediaTypeError(f"The body has Content-Encoding {shown!r}; allowed is none; send plain JSON.")
+    kind = request.get_first_header(b"content-type")
+    if kind is not None and _OTHER_FORMS.match(kind):
+        shown = kind[:80].decode("latin-1")
+        raise UnsupportedMediaTypeError(f"The body is {shown!r}; this route takes JSON; send application/json.")
+
+
+async def _bind(service: Service, endpoint: Endpoint, request: Request, body: bytes) -> tuple[Call[Any], list[str]]:
+    path = cast(dict[str, str], request.route_values or {})
+    parsed = None
+    if endpoint.reads_body:
+        kind = endpoint.rows.kind if endpoint.rows else None
+        short = len(body) <= INLINE_BYTES
+        parsed = requests.read(body, kind) if short else await service.in_thread(requests.read, body, kind)
     try:
-        _check_path(request.values)
+        _check_path(path)
         _check_rows(endpoint, parsed)
-        return _ask(endpoint, request, parsed)
+        ask, warnings = _ask(endpoint, request, parsed)
     except InvalidRequestError:
         raise _all_refusals(
-            lambda: _check_path(request.values),
+            lambda: _check_path(path),
             lambda: _ask(endpoint, request, parsed),
             lambda: _check_rows(endpoint, parsed),
         ) from None
+    return Call(service, ask, path, parsed, body), warnings
 
 
-def _check_path(values: dict[str, str]) -> None:
-    for field, name in values.items():
+def _check_path(path: dict[str, str]) -> None:
+    for field, name in path.items():
         check_filename(name) if field == "filename" else check_name(name, field)
 
 
@@ -163,8 +223,7 @@ def _ask(endpoint: Endpoint, request: Request, parsed: Body | None) -> tuple[Any
         return requests.envelope(parsed, endpoint.request)
     if endpoint.request is Nothing:
         return None, []
-    pairs = parse_qs(request.query.decode("ascii", "replace"))
-    return requests.query({name: values[-1] for name, values in pairs.items()}, endpoint.request)
+    return requests.query({name: values[-1] for name, values in request.query.items()}, endpoint.request)
 
 
 def _all_refusals(*checks: Callable[[], Any]) -> InvalidRequestError:
@@ -176,3 +235,37 @@ def _all_refusals(*checks: Callable[[], Any]) -> InvalidRequestError:
         except InvalidRequestError as error:
             errors.append(error)
     return InvalidRequestError(str(errors[0]), refusals=tuple(r for e in errors for r in e.refusals))
+
+
+async def _while_listening(work: Awaitable[Any], request: Request) -> Any:
+    """The result of `work`, which ends when the client leaves."""
+    task = asyncio.ensure_future(work)
+    leaving = asyncio.ensure_future(_receive(request)())
+    try:
+        await asyncio.wait({task, leaving}, return_when=asyncio.FIRST_COMPLETED)
+        if not task.done():
+            raise ClientLeftError
+        return task.result()
+    finally:
+        task.cancel()
+        leaving.cancel()
+
+
+def _success(result: Any) -> Response:
+    if isinstance(result, Document):
+        return Response(200, content=Content(result.content_type, result.body))
+    return Response(200, content=Content(b"application/json", _encoder.encode(result)))
+
+
+def _failure(error: BaseException, request: Request) -> Response:
+    if isinstance(error, asyncio.CancelledError):
+        error = OverloadedError("The server is ending; try again in a few seconds.", retry_after=5)
+    elif isinstance(error, ClientLeftError):
+        error = RequestTimeoutError("The client left before the answer.")
+    elif not isinstance(error, MillstreamError):
+        _log.error("%s %s failed", request.method, request.path, exc_info=error)
+    problem = answer(error)
+    headers = [*problem.headers]
+    if request.get_first_header(b"expect") is not None:
+        headers.append((b"connection", b"close"))  # the body the client holds back will not be asked for
+    return Response(problem.status, headers, Content(PROBLEM_JSON, problem.body))

@@ -8,7 +8,6 @@ import msgspec
 
 from millstream import errors
 from millstream.errors import InvalidRequestError, MethodNotAllowedError, MillstreamError, OverloadedError
-from millstream.server.message import Reply
 
 PROBLEM_JSON: Final = b"application/problem+json"
 
@@ -68,14 +67,22 @@ TABLE: Final[dict[type[MillstreamError], _Row]] = {
 }
 
 
-def answer(error: BaseException) -> Reply:
-    """The reply that tells `error`. Of an unknown error nothing but its being one is told."""
+class Answered(msgspec.Struct, frozen=True):
+    """A failure ready to be sent."""
+
+    status: int
+    headers: tuple[tuple[bytes, bytes], ...]
+    body: bytes
+
+
+def answer(error: BaseException) -> Answered:
+    """The status, headers and body for `error`. Of an unknown error nothing but its being one is told."""
     row = next((TABLE[c] for c in type(error).__mro__ if c in TABLE), _INTERNAL)
     status = error.status if isinstance(error, OverloadedError) else row.status
     detail = _sentence(str(error)) if row is not _INTERNAL else _INTERNAL_DETAIL
     places = _places(error) if isinstance(error, InvalidRequestError) else ()
     problem = Problem("about:blank", row.title, status, detail, Code(row.code, detail), places)
-    return Reply(status, PROBLEM_JSON, msgspec.json.encode(problem), tuple(_headers(error, status)))
+    return Answered(status, tuple(_headers(error, status)), msgspec.json.encode(problem))
 
 
 def _places(error: InvalidRequestError) -> tuple[Place, ...]:

@@ -1,100 +1,93 @@
-"""`millstream serve`: from start to a clean end."""
+"""`millstream serve`: the service on uvicorn, from start to a clean end."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import signal
 import threading
+from collections.abc import Callable, Generator
+from types import FrameType
+from typing import Any
 
-import uvloop
+import uvicorn
 
-from millstream.errors import InvalidRequestError
-from millstream.server.app import Application
-from millstream.server.connection import Connection, Connections
+from millstream.server.app import build
+from millstream.server.bounded_protocol import bounded
 from millstream.server.service import Service
 from millstream.settings import Settings
 
-_log = logging.getLogger("millstream")
 _SPARE_SECONDS = 1.5  # between the end of patience with requests and the end of the process
-_BACKLOG = 2048
 
 
 def serve(settings: Settings) -> int:
-    """Serve until SIGTERM or SIGINT. Returns the exit code.
-
-    Raises
-    ------
-    InvalidRequestError
-        The address cannot be listened on.
-    """
+    """Serve until SIGTERM or SIGINT. Returns the exit code."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    uvloop.run(_serve(settings))
+    config = uvicorn.Config(
+        _lazily(settings),
+        host=settings.host,
+        port=settings.port,
+        http=bounded(settings),
+        ws="none",
+        loop="uvloop",
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_keep_alive=int(settings.keep_alive_seconds),
+        timeout_graceful_shutdown=int(settings.shutdown_seconds),
+        backlog=2048,
+    )
+    logging.getLogger("blacksheep.server").setLevel(logging.WARNING)
+    QuietServer(config, settings).run()
     return 0
 
 
-async def _serve(settings: Settings) -> None:
-    ending = asyncio.Event()
-    _end_on_signals(ending, settings)
-    service = Service(settings)
-    connections = Connections(Application(service), settings)
-    listener = await _listen(connections, settings)
-    await service.start()
-    await ending.wait()
-    _log.info("ending")
-    listener.close()
-    await _finish(connections, settings)
-    await service.close()
-    _exit_in(_SPARE_SECONDS)
+def _lazily(settings: Settings) -> Callable[..., Any]:
+    """The application, built when the event loop runs: entries belong to it."""
+    built: list[Any] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        if not built:
+            built.append(build(Service(settings)))
+        if scope["type"] == "http":
+            scope["millstream.receive"] = receive
+        await built[0](scope, receive, send)
+
+    return app
 
 
-async def _listen(connections: Connections, settings: Settings) -> asyncio.Server:
-    loop = asyncio.get_running_loop()
-    try:
-        listener = await loop.create_server(
-            lambda: Connection(connections), settings.host, settings.port, backlog=_BACKLOG
-        )
-    except OSError as error:
-        raise InvalidRequestError(
-            f"Cannot listen on {settings.host} port {settings.port} ({error.strerror}); "
-            "end what listens there or choose another with --port."
-        ) from error
-    host = f"[{settings.host}]" if ":" in settings.host else settings.host
-    _log.info("running on http://%s:%d", host, listener.sockets[0].getsockname()[1])
-    return listener
+class QuietServer(uvicorn.Server):
+    """uvicorn's server, but a signal ends it with exit code 0, and in time whatever still runs."""
 
+    def __init__(self, config: uvicorn.Config, settings: Settings) -> None:
+        super().__init__(config)
+        self._settings = settings
 
-def _end_on_signals(ending: asyncio.Event, settings: Settings) -> None:
-    def end() -> None:
-        if not ending.is_set():
-            _exit_in(settings.shutdown_seconds + _SPARE_SECONDS)
-        ending.set()
+    @contextlib.contextmanager
+    def capture_signals(self) -> Generator[None, None, None]:
+        """Take the signals; uvicorn would raise them again at the end and so die by them."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        before = {sig: signal.signal(sig, self.handle_exit) for sig in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for sig, handler in before.items():
+                signal.signal(sig, handler)
 
-    for sig in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(sig, end)
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Begin to end; a thread that works on does not hold the process up."""
+        super().handle_exit(sig, frame)
+        last = threading.Timer(self._settings.shutdown_seconds + _SPARE_SECONDS, os._exit, (0,))
+        last.daemon = True
+        last.start()
 
-
-def _exit_in(seconds: float) -> None:
-    """End the process then, even if a thread works on."""
-    last = threading.Timer(seconds, os._exit, (0,))
-    last.daemon = True
-    last.start()
-
-
-async def _finish(connections: Connections, settings: Settings) -> None:
-    """Let requests in flight finish within the time the settings give, then answer the rest with 503."""
-    for connection in list(connections.open):
-        connection.end()
-    if not await _all_closed(connections, settings.shutdown_seconds):
-        for connection in list(connections.open):
-            connection.cancel()
-        await _all_closed(connections, _SPARE_SECONDS / 3)
-
-
-async def _all_closed(connections: Connections, seconds: float) -> bool:
-    loop = asyncio.get_running_loop()
-    end = loop.time() + seconds
-    while connections.open and loop.time() < end:
-        await asyncio.sleep(0.02)
-    return not connections.open
+    async def shutdown(self, sockets: Any = None) -> None:
+        """End as uvicorn does, then drop what did not end in time."""
+        await super().shutdown(sockets)
+        for task in asyncio.all_tasks() - {asyncio.current_task()}:
+            task.cancel()
