@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import math
 import sys
 import time
 import uuid
@@ -64,7 +65,7 @@ def main() -> int:
 
 
 def read(path: Path, label_column: str) -> Series:
-    """Read the file whole; empty cells are missing values."""
+    """Read the file whole; empty cells and `nan` are missing values."""
     with path.open(newline="") as file:
         reader = csv.reader(file)
         header, table = next(reader, []), [cells for cells in reader if cells]
@@ -78,7 +79,7 @@ def read(path: Path, label_column: str) -> Series:
     others = [at for at, name in enumerate(header) if at not in numeric and name != label_column]
     return Series(
         columns=[header[at] for at in numeric],
-        rows=[[float(cells[at]) if cells[at] else None for at in numeric] for cells in table],
+        rows=[[_number(cells[at]) for at in numeric] for cells in table],
         times=[cells[others[0]] if others else f"row {at}" for at, cells in enumerate(table)],
         labels=[float(cells[header.index(label_column)]) > 0 for cells in table] if label_column in header else None,
     )
@@ -150,6 +151,12 @@ def _windows(labels: list[bool]) -> list[tuple[int, int]]:
     starts = [at for at, label in enumerate(labels) if label and (at == 0 or not labels[at - 1])]
     ends = [at for at, label in enumerate(labels) if label and (at + 1 == len(labels) or not labels[at + 1])]
     return list(zip(starts, ends, strict=True))
+
+
+def _number(cell: str) -> float | None:
+    """The value of a cell; an empty one, or `nan`, is missing."""
+    value = float(cell) if cell else math.nan
+    return None if math.isnan(value) else value
 
 
 def _is_numeric(cells: Iterator[str]) -> bool:
