@@ -14,6 +14,7 @@ BACKENDS: tuple[tuple[str, str], ...] = (
     ("one_class_svm", "OneClassSvm"),
     ("ecod", "Ecod"),
     ("mcd", "Mcd"),
+    ("cblof", "Cblof"),
 )
 NAMES: tuple[str, ...] = tuple(name for name, _ in BACKENDS)
 
