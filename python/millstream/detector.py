@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from millstream import encoding, model_file, normalization, scaling
 from millstream._core import Table, read_rows
 from millstream.backend.base import Backend, FitContext, Scorer
-from millstream.backend.registry import backend_class
+from millstream.backend.registry import backend_class, fittable_class
 from millstream.encoding import Encoder
 from millstream.errors import InvalidRequestError, ModelFileError, NotFittedError
 from millstream.normalization import ScoreStatistics
@@ -330,6 +330,7 @@ def as_table(data: object, text: Sequence[str] = ()) -> Table:
 
 def prepare(settings: FitSettings, table: Table, most_categories: int = encoding.MOST_CATEGORIES) -> FitRows:
     """The training rows as numbers, missing values refused unless the settings say otherwise."""
+    fittable_class(settings.backend)
     if settings.schema is not None and not table.named and len(table):
         raise InvalidRequestError(
             "'schema' names columns and the rows are lists; send objects, or leave the schema out.", loc=("schema",)

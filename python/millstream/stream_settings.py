@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from millstream import normalization
-from millstream.backend.registry import backend_class
+from millstream.backend.registry import fittable_class
 from millstream.errors import ConflictError, InvalidRequestError
 
 MAX_ROWS = 10_000_000
@@ -34,7 +34,7 @@ class StreamSettings:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        backend_class(self.backend)
+        fittable_class(self.backend)
         normalization.checked(self.normalization)
         for name, least in _ROWS_AT_LEAST.items():
             _set(self, name, _whole(name, getattr(self, name), least, MAX_ROWS))

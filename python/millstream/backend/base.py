@@ -42,7 +42,7 @@ class Parameter:
 
 @dataclass(frozen=True)
 class BackendInfo:
-    """What a backend tells about itself."""
+    """What a backend tells about itself. `available`: it can be fitted here; if not, `extra` names what brings it."""
 
     backend: str
     name: str
@@ -54,6 +54,7 @@ class BackendInfo:
     parameter_info: Mapping[str, Parameter] = field(default_factory=dict)
     is_legacy: bool = False
     available: bool = True
+    extra: str = ""
 
     @property
     def parameters(self) -> tuple[str, ...]:

@@ -13,6 +13,7 @@ BACKENDS: tuple[tuple[str, str], ...] = (
     ("isolation_forest", "IsolationForest"),
     ("one_class_svm", "OneClassSvm"),
     ("ecod", "Ecod"),
+    ("autoencoder", "Autoencoder"),
     ("mcd", "Mcd"),
     ("cblof", "Cblof"),
 )
@@ -28,6 +29,19 @@ def backend_class(name: str) -> type[Backend]:
             f"'backend' is {name!r}; allowed are {', '.join(NAMES)}; choose one of them.", loc=("backend",)
         )
     found: type[Backend] = getattr(import_module(f"{__package__}.{name}"), class_name)
+    return found
+
+
+def fittable_class(name: str) -> type[Backend]:
+    """`backend_class(name)`, refused where this installation lacks what its fit needs. Scoring never needs it."""
+    found = backend_class(name)
+    if not found.info.available:
+        raise InvalidRequestError(
+            f"'backend' is {name!r}, and what fits it is not installed; allowed here are "
+            f"{', '.join(info.backend for info in backends() if info.available)}; choose one of them or run "
+            f"pip install 'millstream[{found.info.extra}]'.",
+            loc=("backend",),
+        )
     return found
 
 

@@ -1,9 +1,18 @@
-"""What a process that fits models imports before its first fit: the forkserver loads this module once."""
+"""What a process that fits models imports before its first fit: the forkserver loads this module once.
 
-import sklearn.ensemble  # noqa: F401
+torch is left to the first autoencoder of each child: it would cost every server 2 s of CPU before its first fit and
+500 MB, for a backend whose training takes longer than the import.
+"""
 
-import millstream.backend.isolation_forest_kernels  # noqa: F401
+import sklearn.cluster
+import sklearn.covariance
+import sklearn.ensemble
+import sklearn.svm  # noqa: F401
+
 from millstream.detector import FitRows, FitSettings, fit_to_bytes
+from millstream.warm_up import load_kernels
+
+load_kernels()
 
 
 def fit_small() -> None:
