@@ -9,9 +9,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use crate::compute::{Held, compute};
 use crate::error::{Error, Result};
 use crate::features::{Plan, Request};
-use crate::ring::{Kind, Reader, Ring, Snapshot, Value};
+use crate::ring::{Kind, Reader, Ring, Snapshot};
 use crate::rolling::Live;
-use crate::rows::{MAX_CELLS, MAX_COLUMNS, Texts, Values};
+use crate::rows::{MAX_CELLS, MAX_COLUMNS, Refusal, Texts, Values};
 use crate::slab::Numbers;
 use crate::table::{Column, Table};
 
@@ -79,6 +79,68 @@ struct Columns {
     plan: Plan,
 }
 
+/// Columns of numbers that are written, and whose features are kept up, together.
+struct Lanes {
+    columns: Vec<usize>,
+    /// Where their values stand; the features stand in the places after each.
+    places: Vec<usize>,
+    live: Live,
+    /// A row: the values, then each feature of all columns.
+    row: Vec<f64>,
+}
+
+impl Lanes {
+    /// Splits columns that come together into as few as there can be.
+    fn split(columns: &[(usize, usize)], plan: &Plan) -> Vec<Self> {
+        let (mut rest, mut all) = (columns, Vec::new());
+        while !rest.is_empty() {
+            let count = [4, 2, 1].into_iter().find(|count| *count <= rest.len()).unwrap_or(1);
+            let (now, later) = rest.split_at(count);
+            rest = later;
+            all.push(Self {
+                columns: now.iter().map(|(column, _)| *column).collect(),
+                places: now.iter().map(|(_, place)| *place).collect(),
+                live: Live::new(plan, count),
+                row: vec![0.0; count * (1 + plan.per_column())],
+            });
+        }
+        all
+    }
+
+    /// Takes in the values that `value` gives for each lane and its column.
+    #[inline(always)]
+    fn keep_up(&mut self, sequence: u64, value: impl Fn(usize, usize) -> f64) {
+        let (values, features) = self.row.split_at_mut(self.columns.len());
+        for (lane, (value_here, column)) in values.iter_mut().zip(&self.columns).enumerate() {
+            *value_here = value(lane, *column);
+        }
+        if !features.is_empty() {
+            self.live.push(sequence, values, features);
+        }
+    }
+
+    /// Writes the row taken in last to row `row` of those opened last.
+    #[inline(always)]
+    fn write(&self, ring: &mut Ring<Columns>, row: usize) {
+        match *self.places {
+            [a] => ring.put_row(row, [a], &self.row),
+            [a, b] => ring.put_row(row, [a, b], &self.row),
+            [a, b, c, d] => ring.put_row(row, [a, b, c, d], &self.row),
+            _ => unreachable!("1, 2 or 4 columns"),
+        }
+    }
+
+    /// The features of one column in the row taken in last.
+    fn features(&self, lane: usize) -> impl Iterator<Item = f64> {
+        let columns = self.columns.len();
+        self.row[columns..].iter().skip(lane).step_by(columns).copied()
+    }
+
+    fn memory_bytes(&self) -> usize {
+        size_of::<Self>() + self.live.memory_bytes() + size_of_val(&*self.row)
+    }
+}
+
 /// A ring of the newest rows, and the right to change it. Any number of [`View`]s read it meanwhile.
 pub struct Buffer {
     ring: Ring<Columns>,
@@ -86,10 +148,12 @@ pub struct Buffer {
     fixed: bool,
     plan: Plan,
     columns: Vec<Described>,
-    /// The state of the declared features, for columns of numbers.
-    live: Vec<Option<Live>>,
+    /// All columns of numbers.
+    lanes: Vec<Lanes>,
     /// The places the ring has given out.
     places: usize,
+    /// The ring's changes when the memory was counted last.
+    counted: u64,
 }
 
 impl Buffer {
@@ -112,7 +176,8 @@ impl Buffer {
         let ring = Ring::new(capacity, Columns { described: Vec::new(), plan: plan.clone() });
         let view = View { reader: ring.reader(), capacity, beside: Arc::default() };
         let fixed = columns.is_some();
-        let mut buffer = Self { ring, view, fixed, plan, columns: Vec::new(), live: Vec::new(), places: 0 };
+        let mut buffer =
+            Self { ring, view, fixed, plan, columns: Vec::new(), lanes: Vec::new(), places: 0, counted: 0 };
         let names = columns.unwrap_or_default();
         if let Some(twice) = (1..names.len()).find(|at| names[..*at].contains(&names[*at])) {
             let name = &names[twice];
@@ -159,8 +224,7 @@ impl Buffer {
         }
         let sources = self.prepare(table, &targets)?;
         self.write(table, &sources);
-        self.ring.publish();
-        self.count_memory();
+        self.publish();
         Ok(table.len())
     }
 
@@ -257,20 +321,19 @@ impl Buffer {
         let mut kinds = Vec::new();
         for (at, kind) in columns {
             self.columns[*at].holds = self.holds(kind, &mut kinds);
-            self.live[*at] = self.columns[*at].is_numeric().then(|| Live::new(&self.plan));
         }
-        self.add_places(&kinds);
+        self.add_places(&kinds, columns.iter().map(|(at, _)| *at));
     }
 
     /// Adds columns at the end.
     fn grow<'a>(&mut self, columns: impl Iterator<Item = (&'a str, &'a str)>) {
         let mut kinds = Vec::new();
+        let first = self.columns.len();
         for (name, kind) in columns {
-            let column = Described { name: name.into(), holds: self.holds(kind, &mut kinds) };
-            self.live.push(column.is_numeric().then(|| Live::new(&self.plan)));
-            self.columns.push(column);
+            let holds = self.holds(kind, &mut kinds);
+            self.columns.push(Described { name: name.into(), holds });
         }
-        self.add_places(&kinds);
+        self.add_places(&kinds, first..self.columns.len());
     }
 
     fn holds(&mut self, kind: &str, kinds: &mut Vec<Kind>) -> Holds {
@@ -286,57 +349,135 @@ impl Buffer {
         holds
     }
 
-    fn add_places(&mut self, kinds: &[Kind]) {
+    /// Makes room in the ring for the columns `new`, and features for those of numbers.
+    fn add_places(&mut self, kinds: &[Kind], new: impl Iterator<Item = usize>) {
         let columns = Columns { described: self.columns.clone(), plan: self.plan.clone() };
         self.ring.add_columns(kinds, columns);
+        let place = |at: usize| match self.columns[at].holds {
+            Holds::Numbers { place } => Some((at, place)),
+            _ => None,
+        };
+        self.lanes.extend(Lanes::split(&new.filter_map(place).collect::<Vec<_>>(), &self.plan));
     }
 
     fn write(&mut self, table: &Table, sources: &[Option<usize>]) {
         let columns: Vec<_> = sources.iter().map(|from| Source::of(table, *from)).collect();
-        let mut features = vec![0.0; self.plan.per_column()];
-        for row in 0..table.len() {
-            self.ring.open();
+        let mut from = 0;
+        while from < table.len() {
+            let rows = self.ring.open(table.len() - from);
             for (at, source) in columns.iter().enumerate() {
-                self.write_cell(at, source, row, &mut features);
+                self.write_column(at, source, from, rows);
             }
+            if !self.plan.is_empty() {
+                self.keep_up(&columns, from, rows);
+            }
+            from += rows;
         }
     }
 
-    fn write_cell(&mut self, at: usize, source: &Source<'_>, row: usize, features: &mut [f64]) {
+    /// Writes `rows` rows of a column, from row `from` of its source on, into those opened last; a column of numbers
+    /// only where it has no features to be written with it.
+    fn write_column(&mut self, at: usize, source: &Source<'_>, from: usize, rows: usize) {
         match self.columns[at].holds {
             Holds::Nothing => {}
-            Holds::Numbers { place } => {
-                let value = source.numbers.as_ref().map_or(f64::NAN, |values| values[row]);
-                self.ring.put(place, Value::Number(value));
-                if let Some(live) = self.live[at].as_mut().filter(|_| !features.is_empty()) {
-                    live.push(self.ring.written() - 1, value, features);
-                    for (feature, value) in features.iter().enumerate() {
-                        self.ring.put(place + 1 + feature, Value::Number(*value));
+            Holds::Numbers { place } if self.plan.is_empty() => match &source.numbers {
+                Some(values) => self.ring.put_column(0, place, &values[from..from + rows]),
+                None => self.ring.put_column(0, place, &vec![f64::NAN; rows]),
+            },
+            Holds::Numbers { .. } => {}
+            Holds::Booleans { place } => {
+                let stored =
+                    |value: &Option<bool>| value.map_or(f64::NAN, |value| f64::from(u8::from(value)));
+                let values: Vec<f64> = match source.booleans {
+                    Some(values) => values[from..from + rows].iter().map(stored).collect(),
+                    None => vec![f64::NAN; rows],
+                };
+                self.ring.put_column(0, place, &values);
+            }
+            Holds::Texts { place } => {
+                let texts = source.texts.as_deref().unwrap_or_default();
+                for (row, text) in texts.iter().skip(from).take(rows).enumerate() {
+                    if let Some(text) = text {
+                        self.ring.put_text(row, place, text);
                     }
                 }
             }
-            Holds::Booleans { place } => {
-                if let Some(value) = source.booleans.and_then(|values| values[row]) {
-                    self.ring.put(place, Value::Number(f64::from(u8::from(value))));
-                }
-            }
-            Holds::Texts { place } => {
-                let text = source.texts.as_ref().and_then(|values| values[row]);
-                self.ring.put(place, Value::Text(text.map(Into::into)));
+        }
+    }
+
+    /// Writes `rows` rows of the columns of numbers with their features, from row `from` of the sources on, into those
+    /// opened last.
+    fn keep_up(&mut self, columns: &[Source<'_>], from: usize, rows: usize) {
+        let first = self.ring.written() - rows as u64;
+        for lanes in &mut self.lanes {
+            let sources: Vec<_> = lanes.columns.iter().map(|at| columns[*at].numbers.as_deref()).collect();
+            for row in 0..rows {
+                let value = |lane: usize, _| sources[lane].map_or(f64::NAN, |values| values[from + row]);
+                lanes.keep_up(first + row as u64, value);
+                lanes.write(&mut self.ring, row);
             }
         }
     }
 
-    fn count_memory(&self) {
-        let live: usize =
-            self.live.iter().flatten().map(|live| size_of::<Live>() + live.memory_bytes()).sum();
+    /// Whether [`Buffer::append_row`] takes rows: every column holds numbers, and there is one.
+    #[must_use]
+    pub fn takes_plain_rows(&self) -> bool {
+        !self.columns.is_empty() && self.columns.iter().all(Described::is_numeric)
+    }
+
+    /// The names of the columns.
+    pub fn names(&self) -> impl ExactSizeIterator<Item = &Arc<str>> {
+        self.columns.iter().map(|column| &column.name)
+    }
+
+    /// Takes in one row of finite numbers in the order of the columns, NaN where missing: the short way for the
+    /// commonest call.
+    ///
+    /// # Errors
+    /// An infinite number.
+    ///
+    /// # Panics
+    /// If the buffer does not take plain rows, or the row has another number of values than there are columns.
+    pub fn append_row(&mut self, row: &[f64]) -> Result<()> {
+        assert_eq!(row.len(), self.columns.len(), "a value for each column");
+        if let Some(at) = row.iter().position(|value| value.is_infinite()) {
+            let name = &self.columns[at].name;
+            return Err(Error::cell(0, name, Refusal::Infinite.sentence("", name)));
+        }
+        self.write_row(row);
+        self.publish();
+        Ok(())
+    }
+
+    #[inline]
+    fn write_row(&mut self, row: &[f64]) {
+        self.ring.open(1);
+        let sequence = self.ring.written() - 1;
+        for lanes in &mut self.lanes {
+            lanes.keep_up(sequence, |_, column| row[column]);
+            lanes.write(&mut self.ring, 0);
+        }
+    }
+
+    fn publish(&mut self) {
+        self.ring.publish();
+        if self.counted != self.ring.changes() {
+            self.count_memory();
+        }
+    }
+
+    /// What is held beside the segments changes little between two of them, so it is counted with each.
+    #[cold]
+    fn count_memory(&mut self) {
+        self.counted = self.ring.changes();
+        let live: usize = self.lanes.iter().map(Lanes::memory_bytes).sum();
         self.view.beside.store(live + self.ring.spare_bytes(), Ordering::Relaxed);
     }
 
     /// Forgets the rows; columns, their types and the declared features stay.
     pub fn clear(&mut self) {
         self.ring.clear();
-        self.live.iter_mut().flatten().for_each(Live::reset);
+        self.lanes.iter_mut().for_each(|lanes| lanes.live.reset());
         self.count_memory();
     }
 }
@@ -498,12 +639,15 @@ fn names(rows: &Snapshot<Columns>) -> Vec<String> {
 }
 
 fn values(rows: &Snapshot<Columns>) -> Vec<f64> {
-    let count = rows.meta().plan.per_column();
-    let places = rows.meta().described.iter().filter_map(|column| match column.holds {
+    let Columns { described, plan } = &**rows.meta();
+    let count = plan.per_column();
+    let places = described.iter().filter_map(|column| match column.holds {
         Holds::Numbers { place } => Some(place + 1..=place + count),
         _ => None,
     });
-    places.flatten().map(|place| rows.newest(place)).collect()
+    let mut values = Vec::with_capacity(described.len() * count);
+    rows.newest(places.flatten(), |value| values.push(value));
+    values
 }
 
 fn original(rows: &Snapshot<Columns>, column: &Described) -> Column {
@@ -520,7 +664,7 @@ fn original(rows: &Snapshot<Columns>, column: &Described) -> Column {
             let (mut present, mut texts) = (Vec::new(), Texts::default());
             for text in rows.column(place).iter().flat_map(|chunk| chunk.texts()) {
                 present.push(text.is_some());
-                texts.push(text.as_deref().unwrap_or_default());
+                texts.push(text.unwrap_or_default());
             }
             Column::new(&column.name, Values::Text { present, texts })
         }

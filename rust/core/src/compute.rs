@@ -10,7 +10,7 @@ use std::sync::Arc;
 use crate::features::{Feature, Plan};
 use crate::lag;
 use crate::rolling::Scratch;
-use crate::slab::{Numbers, Slab};
+use crate::slab::{Numbers, Slab, pitch};
 
 /// The rows that features are computed from.
 #[derive(Clone, Copy)]
@@ -103,13 +103,6 @@ impl Layout {
     }
 }
 
-/// From one column to the next: whole cache lines, and no multiple of 1 KiB, at which columns written side by
-/// side get into each other's way.
-fn pitch(rows: usize) -> usize {
-    let lines = rows.div_ceil(8);
-    8 * if lines > 0 && lines.is_multiple_of(16) { lines + 1 } else { lines }
-}
-
 impl Scratch {
     /// The most bytes of it a thread keeps.
     const KEPT: usize = 1 << 20;
@@ -129,7 +122,7 @@ impl Scratch {
 
 #[cfg(test)]
 mod tests {
-    use super::{Held, compute, pitch};
+    use super::{Held, compute};
     use crate::features::{Feature, Plan, Request};
     use crate::rolling::{Scratch, Window, tail};
     use proptest::prelude::*;
@@ -180,13 +173,6 @@ mod tests {
                 }
             }
             prop_assert!(got.next().is_none());
-        }
-    }
-
-    #[test]
-    fn columns_keep_out_of_each_other_s_way() {
-        for (rows, want) in [(0, 0), (1, 8), (120, 120), (128, 136), (1_000, 1_000), (8_192, 8_200)] {
-            assert_eq!(pitch(rows), want, "{rows}");
         }
     }
 }

@@ -6,7 +6,7 @@
 
 use super::{Buffer, Holds, View};
 use crate::error::{Error, Result};
-use crate::ring::{Snapshot, Value};
+use crate::ring::Snapshot;
 
 /// Rows taken in before readers see them.
 const PUBLISHED_AT_ONCE: usize = 1_024;
@@ -25,31 +25,26 @@ impl Buffer {
     /// If there are no columns, or `out` is shorter than the rows.
     pub fn push(&mut self, values: &[f64], out: &mut [f64]) {
         let (columns, width) = (self.columns.len(), self.width());
-        let mut features = vec![0.0; self.plan.per_column()];
         for (at, row) in values.chunks_exact(columns).enumerate() {
-            self.push_row(row, &mut features, &mut out[at * width..(at + 1) * width]);
+            self.push_row(row, &mut out[at * width..(at + 1) * width]);
             if at % PUBLISHED_AT_ONCE == PUBLISHED_AT_ONCE - 1 {
-                self.ring.publish();
+                self.publish();
             }
         }
-        self.ring.publish();
-        self.count_memory();
+        self.publish();
     }
 
-    fn push_row(&mut self, row: &[f64], features: &mut [f64], out: &mut [f64]) {
-        self.ring.open();
-        let kept = features.len() - self.plan.lags().len(); // deltas come last
+    fn push_row(&mut self, row: &[f64], out: &mut [f64]) {
+        let kept = self.plan.per_column() - self.plan.lags().len(); // deltas come last
         let (values, rest) = out.split_at_mut(row.len());
         values.copy_from_slice(row);
-        for (at, value) in row.iter().enumerate() {
-            let place = at * (1 + features.len());
-            self.ring.put(place, Value::Number(*value));
-            if let Some(live) = self.live[at].as_mut().filter(|_| !features.is_empty()) {
-                live.push(self.ring.written() - 1, *value, features);
-                for (feature, value) in features.iter().enumerate() {
-                    self.ring.put(place + 1 + feature, Value::Number(*value));
+        self.write_row(row);
+        if kept > 0 {
+            for lanes in &self.lanes {
+                for (lane, column) in lanes.columns.iter().enumerate() {
+                    let features = lanes.features(lane).take(kept);
+                    rest[column * kept..].iter_mut().zip(features).for_each(|(out, value)| *out = value);
                 }
-                rest[at * kept..(at + 1) * kept].copy_from_slice(&features[..kept]);
             }
         }
     }
@@ -81,24 +76,20 @@ impl Buffer {
             ));
         }
         self.ring.resume(first);
-        let mut features = vec![0.0; per_column];
-        for row in 0..rows {
-            self.ring.open();
-            for place in 0..count {
-                self.ring.put(place, Value::Number(places[place * rows + row]));
+        let mut from = 0;
+        while from < rows {
+            let run = self.ring.open(rows - from);
+            for (place, values) in places.chunks_exact(rows).enumerate() {
+                self.ring.put_column(0, place, &values[from..from + run]);
             }
-            for (at, live) in self.live.iter_mut().enumerate() {
-                if let Some(live) = live.as_mut().filter(|_| per_column > 0) {
-                    live.push(
-                        self.ring.written() - 1,
-                        places[at * (1 + per_column) * rows + row],
-                        &mut features,
-                    );
-                }
+            from += run;
+        }
+        for lanes in &mut self.lanes {
+            for row in 0..rows {
+                lanes.keep_up(first + row as u64, |_, column| places[column * (1 + per_column) * rows + row]);
             }
         }
-        self.ring.publish();
-        self.count_memory();
+        self.publish();
         Ok(())
     }
 }

@@ -10,6 +10,7 @@
 //!   it); else rows from before a clear could be joined to rows from after it.
 //! - Invariant: the writer drops a segment from the list after it published the rows that displace it.
 
+mod cells;
 mod segment;
 mod snapshot;
 mod sync;
@@ -17,9 +18,11 @@ mod sync;
 mod tests;
 mod writer;
 
-pub use segment::Cells;
 pub use snapshot::{Chunk, Reader, Snapshot};
-pub use writer::{Ring, Value};
+pub use writer::Ring;
+
+/// The most rows of a segment.
+const LARGEST: usize = 10_000;
 
 /// What a column of the ring stores.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,124 +1,150 @@
-//! A run of rows: one buffer per column, written once from front to back.
+//! A run of rows: where the cells of each of its columns are.
 
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::Kind;
-use super::sync::{Arc, AtomicU64, Ordering};
+use super::cells::Numbers;
+use super::sync::Arc;
 
-/// The cells of one column of a segment.
-pub enum Cells {
-    /// The bits of float64 values. Atomic, so that the cells not yet published may be written while those
-    /// before them are read.
-    Numbers(Box<[AtomicU64]>),
-    /// Texts, each set once at most and missing until then: readers of the rows before it wait for nobody.
-    Texts(Box<[OnceLock<Box<str>>]>),
+/// Texts, each set once at most and missing until then: readers of the rows before it wait for nobody.
+pub(super) struct Texts {
+    cells: Box<[OnceLock<Box<str>>]>,
+    /// What the texts take beside the cells.
+    held: AtomicUsize,
 }
 
-impl Cells {
-    pub(super) fn new(kind: Kind, rows: usize) -> Self {
-        match kind {
-            Kind::Number => Self::Numbers((0..rows).map(|_| AtomicU64::new(f64::NAN.to_bits())).collect()),
-            Kind::Text => Self::Texts((0..rows).map(|_| OnceLock::new()).collect()),
-        }
+impl Texts {
+    fn new(rows: usize) -> Self {
+        Self { cells: (0..rows).map(|_| OnceLock::new()).collect(), held: AtomicUsize::new(0) }
     }
 
-    pub(super) fn write(&self, row: usize, number: f64) {
-        if let Self::Numbers(cells) = self {
-            // Relaxed: the length that is stored after it publishes it.
-            cells[row].store(number.to_bits(), Ordering::Relaxed);
-        }
+    pub(super) fn write(&self, row: usize, text: &str) {
+        self.held.fetch_add(allocated(text.len()), Ordering::Relaxed);
+        let set = self.cells[row].set(text.into());
+        debug_assert!(set.is_ok(), "a cell is written once");
     }
 
-    pub(super) fn write_text(&self, row: usize, text: Option<Box<str>>) {
-        if let (Self::Texts(texts), Some(text)) = (self, text) {
-            let set = texts[row].set(text);
-            debug_assert!(set.is_ok(), "a cell is written once");
-        }
+    pub(super) fn read(&self, row: usize) -> Option<&str> {
+        self.cells[row].get().map(|text| &**text)
     }
 
-    /// Makes it as good as new.
-    pub(super) fn wipe(&mut self) {
+    fn reset(&mut self) {
+        self.cells.iter_mut().for_each(|text| drop(text.take()));
+        *self.held.get_mut() = 0;
+    }
+
+    fn bytes(&self) -> usize {
+        size_of_val(&*self.cells) + self.held.load(Ordering::Relaxed)
+    }
+}
+
+/// What the allocator takes for a text: a word more, rounded up.
+fn allocated(bytes: usize) -> usize {
+    if bytes == 0 { 0 } else { (bytes + 8).next_multiple_of(16).max(32) }
+}
+
+/// The cells of columns that came together; the segment's first row stands at `base` in them.
+#[derive(Clone)]
+pub(super) enum Block {
+    Numbers { cells: Arc<Numbers>, base: usize },
+    Texts { cells: Arc<Texts>, base: usize },
+}
+
+impl Block {
+    fn later(&self, rows: usize) -> Self {
         match self {
-            Self::Numbers(cells) => {
-                cells.iter().for_each(|cell| cell.store(f64::NAN.to_bits(), Ordering::Relaxed))
-            }
-            Self::Texts(texts) => texts.iter_mut().for_each(|text| drop(text.take())),
+            Self::Numbers { cells, base } => Self::Numbers { cells: cells.clone(), base: base + rows },
+            Self::Texts { cells, base } => Self::Texts { cells: cells.clone(), base: base + rows },
         }
     }
 
-    /// One value, NaN where missing.
-    #[must_use]
-    pub fn number(&self, row: usize) -> f64 {
-        match self {
-            Self::Numbers(cells) => f64::from_bits(cells[row].load(Ordering::Relaxed)),
-            Self::Texts(_) => f64::NAN,
-        }
+    /// Makes it as good as new where nobody else holds it.
+    fn reclaim(&mut self) -> bool {
+        let reset = match self {
+            Self::Numbers { cells, base: 0 } => Arc::get_mut(cells).map(Numbers::reset),
+            Self::Texts { cells, base: 0 } => Arc::get_mut(cells).map(Texts::reset),
+            Self::Numbers { .. } | Self::Texts { .. } => None,
+        };
+        reset.is_some()
     }
 
-    /// The values of published rows, in place.
-    #[cfg(not(loom))]
-    pub(super) fn numbers(&self, offset: usize, rows: usize) -> &[f64] {
+    /// Where its cells are, and how many bytes they take.
+    fn bytes(&self) -> (usize, usize) {
         match self {
-            Self::Numbers(cells) => {
-                let cells = &cells[offset..offset + rows];
-                // SAFETY: the caller's rows are published, so nobody writes these cells again while `self` is
-                // shared, and the length's Acquire load came after their stores. An AtomicU64 has the size,
-                // alignment and bits of the u64 in it, and every u64 is an f64.
-                unsafe { std::slice::from_raw_parts(cells.as_ptr().cast::<f64>(), rows) }
-            }
-            Self::Texts(_) => &[],
-        }
-    }
-
-    /// Copies of the texts of published rows.
-    pub(super) fn texts(&self, offset: usize, rows: usize) -> Vec<Option<Box<str>>> {
-        match self {
-            Self::Texts(texts) => {
-                texts[offset..offset + rows].iter().map(|text| text.get().cloned()).collect()
-            }
-            Self::Numbers(_) => vec![None; rows],
-        }
-    }
-
-    pub(super) fn bytes(&self) -> usize {
-        match self {
-            Self::Numbers(cells) => size_of_val(&**cells),
-            Self::Texts(texts) => {
-                let held = texts.iter().filter_map(OnceLock::get).map(|text| text.len());
-                size_of_val(&**texts) + held.sum::<usize>()
-            }
+            Self::Numbers { cells, .. } => (Arc::as_ptr(cells).addr(), cells.bytes()),
+            Self::Texts { cells, .. } => (Arc::as_ptr(cells).addr(), cells.bytes()),
         }
     }
 }
 
-/// Rows `first..first + rows` by sequence.
+/// Where a column is: in which block, and at which place there.
+#[derive(Clone, Copy)]
+struct Place {
+    block: u32,
+    column: u32,
+}
+
+/// Rows `first..first + rows` by sequence. One that is older than a column does not have it: its rows are missing.
 pub(super) struct Segment {
     pub(super) first: u64,
     pub(super) rows: usize,
-    pub(super) columns: Vec<Arc<Cells>>,
+    blocks: Vec<Block>,
+    places: Vec<Place>,
 }
 
 impl Segment {
     pub(super) fn new(first: u64, rows: usize, kinds: &[Kind]) -> Self {
-        Self { first, rows, columns: kinds.iter().map(|kind| Arc::new(Cells::new(*kind, rows))).collect() }
+        let mut segment = Self { first, rows, blocks: Vec::new(), places: Vec::new() };
+        segment.add(kinds);
+        segment
     }
 
     pub(super) fn end(&self) -> u64 {
         self.first + self.rows as u64
     }
 
-    /// Whether nobody else holds any of its columns; those are wiped.
-    pub(super) fn reclaim(&mut self) -> bool {
-        self.columns.iter_mut().all(|cells| match Arc::get_mut(cells) {
-            Some(cells) => {
-                cells.wipe();
-                true
-            }
-            None => false,
-        })
+    /// Neighbouring columns of numbers share a block.
+    fn add(&mut self, kinds: &[Kind]) {
+        for run in kinds.chunk_by(|a, b| (a, b) == (&Kind::Number, &Kind::Number)) {
+            let block = self.blocks.len() as u32;
+            self.blocks.push(match run[0] {
+                Kind::Number => {
+                    Block::Numbers { cells: Arc::new(Numbers::new(self.rows, run.len())), base: 0 }
+                }
+                Kind::Text => Block::Texts { cells: Arc::new(Texts::new(self.rows)), base: 0 },
+            });
+            self.places.extend((0..run.len()).map(|column| Place { block, column: column as u32 }));
+        }
     }
 
-    pub(super) fn bytes(&self) -> usize {
-        size_of::<Self>() + self.columns.iter().map(|cells| cells.bytes()).sum::<usize>()
+    /// The first `rows` rows as they are, and the others with further columns: in the same cells, so nothing moves.
+    pub(super) fn cut(&self, rows: usize, kinds: &[Kind]) -> (Self, Self) {
+        let (first, left) = (self.first + rows as u64, self.rows - rows);
+        let older =
+            Self { first: self.first, rows, blocks: self.blocks.clone(), places: self.places.clone() };
+        let blocks = self.blocks.iter().map(|block| block.later(rows)).collect();
+        let mut later = Self { first, rows: left, blocks, places: self.places.clone() };
+        later.add(kinds);
+        (older, later)
+    }
+
+    /// The block of a column and the column's place in it.
+    #[inline]
+    pub(super) fn find(&self, place: usize) -> Option<(&Block, usize)> {
+        let place = self.places.get(place)?;
+        Some((&self.blocks[place.block as usize], place.column as usize))
+    }
+
+    /// Whether it can be written anew with `columns` columns; it is as good as new then.
+    pub(super) fn reclaim(&mut self, columns: usize) -> bool {
+        self.places.len() == columns && self.blocks.iter_mut().all(Block::reclaim)
+    }
+
+    /// Where its cells are and what they take. Two segments may share some.
+    pub(super) fn bytes(&self) -> impl Iterator<Item = (usize, usize)> {
+        let own = size_of::<Self>() + size_of_val(&*self.places) + size_of_val(&*self.blocks);
+        let here = std::ptr::from_ref(self).addr();
+        self.blocks.iter().map(Block::bytes).chain(std::iter::once((here, own)))
     }
 }

@@ -1,6 +1,10 @@
 //! What readers hold.
 
-use super::segment::{Cells, Segment};
+use std::collections::BTreeMap;
+
+#[cfg(not(loom))]
+use super::LARGEST;
+use super::segment::{Block, Segment};
 use super::sync::{Arc, AtomicU64, Ordering, Swap};
 
 /// What writer and readers share. `M` describes the columns; it changes only together with the list.
@@ -43,11 +47,10 @@ impl<M> Reader<M> {
         let mut list = self.shared.list.load();
         let end = loop {
             let end = self.shared.end.load(Ordering::Acquire);
-            let now = self.shared.list.load();
-            if Arc::ptr_eq(&list, &now) {
+            if self.shared.list.is(&list) {
                 break end.min(list.end());
             }
-            list = now;
+            list = self.shared.list.load();
         };
         let start = end.saturating_sub(self.capacity as u64).max(list.start).min(end);
         Snapshot { list, start, end }
@@ -111,70 +114,111 @@ impl<M> Snapshot<M> {
         let piece = |segment: &Arc<Segment>| {
             let (from, to) = (segment.first.max(self.start), segment.end().min(self.end));
             (from < to).then(|| Chunk {
-                cells: segment.columns[place].clone(),
-                offset: (from - segment.first) as usize,
-                rows: (to - from) as usize,
+                segment: segment.clone(),
+                place,
+                from: (from - segment.first) as usize,
+                to: (to - segment.first) as usize,
             })
         };
         self.list.segments.iter().filter_map(piece).collect()
     }
 
-    /// The newest value of a column of numbers; NaN where missing.
-    #[must_use]
-    pub fn newest(&self, place: usize) -> f64 {
-        let newest = self.list.segments.iter().rev().find(|segment| segment.first < self.end);
-        match newest {
-            Some(segment) if !self.is_empty() => {
-                segment.columns[place].number((self.end - 1 - segment.first) as usize)
-            }
-            _ => f64::NAN,
+    /// The newest values of columns of numbers, NaN where missing: one for each of `places`.
+    pub fn newest(&self, places: impl Iterator<Item = usize>, mut take: impl FnMut(f64)) {
+        let segments = &self.list.segments;
+        let newest = segments.iter().rev().find(|segment| segment.first < self.end && !self.is_empty());
+        for place in places {
+            take(
+                newest.map_or(f64::NAN, |segment| {
+                    number(segment, place, (self.end - 1 - segment.first) as usize)
+                }),
+            );
         }
     }
 
     /// The bytes of all segments in its list.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        self.list.segments.iter().map(|segment| segment.bytes()).sum()
+        let segments = self.list.segments.iter();
+        segments.flat_map(|segment| segment.bytes()).collect::<BTreeMap<_, _>>().values().sum()
+    }
+}
+
+/// The value in a published row of a segment; NaN where missing.
+fn number(segment: &Segment, place: usize, row: usize) -> f64 {
+    match segment.find(place) {
+        // SAFETY: rows that a snapshot or chunk names are published.
+        Some((Block::Numbers { cells, base }, column)) => unsafe { cells.read(column, base + row) },
+        _ => f64::NAN,
     }
 }
 
 /// Published rows of one column in one segment.
 #[derive(Clone)]
 pub struct Chunk {
-    cells: Arc<Cells>,
-    offset: usize,
-    rows: usize,
+    segment: Arc<Segment>,
+    place: usize,
+    from: usize,
+    to: usize,
 }
+
+/// What a column holds in rows that came before it.
+#[cfg(not(loom))]
+static NOTHING: [f64; LARGEST] = [f64::NAN; LARGEST];
 
 impl Chunk {
     /// How many rows.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.rows
+        self.to - self.from
     }
 
     /// Whether there are none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.rows == 0
+        self.to == self.from
     }
 
     /// The values, NaN where missing.
     #[cfg(not(loom))]
     #[must_use]
     pub fn numbers(&self) -> &[f64] {
-        self.cells.numbers(self.offset, self.rows)
+        match self.segment.find(self.place) {
+            Some((Block::Numbers { cells, base }, column)) => {
+                // SAFETY: a chunk's rows are published.
+                unsafe { cells.read_column(column, base + self.from, base + self.to) }
+            }
+            _ => &NOTHING[..self.len()],
+        }
+    }
+
+    /// Whether one of the numbers may be missing; `false` is certain.
+    #[must_use]
+    pub fn may_miss(&self) -> bool {
+        match self.segment.find(self.place) {
+            Some((Block::Numbers { cells, base }, column)) => {
+                cells.may_miss(column, base + self.from, base + self.to)
+            }
+            _ => true,
+        }
     }
 
     /// The value of one of its rows.
+    ///
+    /// # Panics
+    /// If it has fewer.
     #[must_use]
     pub fn number(&self, row: usize) -> f64 {
-        self.cells.number(self.offset + row)
+        assert!(row < self.len(), "a row of the chunk");
+        number(&self.segment, self.place, self.from + row)
     }
 
-    /// Copies of the texts.
-    #[must_use]
-    pub fn texts(&self) -> Vec<Option<Box<str>>> {
-        self.cells.texts(self.offset, self.rows)
+    /// The texts, `None` where missing.
+    pub fn texts(&self) -> impl Iterator<Item = Option<&str>> {
+        let texts = match self.segment.find(self.place) {
+            Some((Block::Texts { cells, base }, _)) => Some((cells, *base)),
+            _ => None,
+        };
+        (self.from..self.to).map(move |row| texts.and_then(|(cells, base)| cells.read(base + row)))
     }
 }

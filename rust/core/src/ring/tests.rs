@@ -1,10 +1,9 @@
-use super::{Kind, Ring, Value};
+use super::{Kind, Ring};
 
 /// A row whose columns can be checked against each other and against its sequence.
 fn push(ring: &mut Ring<()>, sequence: u64) {
-    ring.open();
-    ring.put(0, Value::Number(sequence as f64));
-    ring.put(1, Value::Number(checksum(sequence)));
+    ring.open(1);
+    ring.put_row(0, [0], &[sequence as f64, checksum(sequence)]);
 }
 
 fn checksum(sequence: u64) -> f64 {
@@ -184,9 +183,9 @@ mod threads {
                 match step {
                     Step::Append(rows) => {
                         for _ in 0..rows {
-                            ring.open();
+                            ring.open(1);
                             let row: Vec<f64> = (0..width).map(|place| { next += 1.0; if place % 3 == 2 { f64::NAN } else { next } }).collect();
-                            row.iter().enumerate().for_each(|(place, value)| ring.put(place, Value::Number(*value)));
+                            row.iter().enumerate().for_each(|(place, value)| ring.put_column(0, place, &[*value]));
                             oracle.push_back(row);
                         }
                         ring.publish();

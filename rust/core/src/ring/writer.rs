@@ -1,24 +1,14 @@
 //! The one who writes.
 
-use super::Kind;
-use super::segment::{Cells, Segment};
+use super::segment::{Block, Segment};
 use super::snapshot::{List, Reader, Shared};
 use super::sync::{Arc, AtomicU64, Ordering, Swap};
+use super::{Kind, LARGEST};
 
 /// The fewest rows of a segment, and so what an almost empty ring takes.
 const SMALLEST: usize = 64;
-/// The most rows of a segment.
-const LARGEST: usize = 10_000;
 /// A segment is about this part of the rows held.
 const PART: usize = 8;
-
-/// One cell to be written.
-pub enum Value {
-    /// A number, NaN where missing.
-    Number(f64),
-    /// A text.
-    Text(Option<Box<str>>),
-}
 
 /// A ring of the newest rows and the right to write it.
 pub struct Ring<M> {
@@ -32,7 +22,10 @@ pub struct Ring<M> {
     /// One past the newest row written.
     written: u64,
     /// A segment that left the window, to be written anew.
-    spare: Option<Segment>,
+    spare: Option<Arc<Segment>>,
+    /// The rows opened last.
+    run: usize,
+    changes: u64,
     smallest: usize,
 }
 
@@ -57,6 +50,8 @@ impl<M> Ring<M> {
             meta,
             written: 0,
             spare: None,
+            run: 0,
+            changes: 0,
             smallest,
         }
     }
@@ -73,57 +68,114 @@ impl<M> Ring<M> {
         self.written
     }
 
-    /// Adds columns, missing in all rows so far, and describes all columns anew.
+    /// Adds columns, missing in all rows so far, and describes all columns anew. No cell moves.
     pub fn add_columns(&mut self, kinds: &[Kind], meta: M) {
-        let segments = self.segments.iter().map(|segment| {
-            let late = kinds.iter().map(|kind| Arc::new(Cells::new(*kind, segment.rows)));
-            let columns = segment.columns.iter().cloned().chain(late).collect();
-            Arc::new(Segment { first: segment.first, rows: segment.rows, columns })
-        });
-        self.segments = segments.collect();
+        if !kinds.is_empty()
+            && let Some(last) = self.segments.pop_if(|last| last.end() > self.written)
+        {
+            let (older, later) = last.cut((self.written - last.first) as usize, kinds);
+            let parts = [older, later].into_iter().filter(|segment| segment.rows > 0);
+            self.segments.extend(parts.map(Arc::new));
+        }
         self.kinds.extend_from_slice(kinds);
+        self.run = 0;
         self.spare = None;
         self.meta = Arc::new(meta);
         self.show();
     }
 
-    /// Opens the next row, to be filled with [`Ring::put`]. Nobody sees it before [`Ring::publish`].
-    pub fn open(&mut self) {
-        if self.segments.last().is_none_or(|segment| segment.end() == self.written) {
-            let segment = self.segment();
-            self.segments.push(Arc::new(segment));
-            self.show();
-        }
-        self.written += 1;
+    /// Opens up to `rows` next rows, to be filled with the `put` methods; how many. Nobody sees them before
+    /// [`Ring::publish`]. Every column of numbers wants a value in each; a text that is not put is missing.
+    #[inline]
+    pub fn open(&mut self, rows: usize) -> usize {
+        let left = match self.segments.last() {
+            Some(last) if last.end() > self.written => (last.end() - self.written) as usize,
+            _ => self.add_segment(rows),
+        };
+        self.run = rows.min(left);
+        self.written += self.run as u64;
+        self.run
     }
 
-    /// Writes a cell of the row opened last; cells not written are missing.
-    pub fn put(&mut self, place: usize, value: Value) {
-        if let Some(segment) = self.segments.last() {
-            let row = (self.written - 1 - segment.first) as usize;
-            match value {
-                Value::Number(number) => segment.columns[place].write(row, number),
-                Value::Text(text) => segment.columns[place].write_text(row, text),
-            }
-        }
+    #[cold]
+    fn add_segment(&mut self, wanted: usize) -> usize {
+        let segment = self.segment(wanted);
+        let rows = segment.rows;
+        self.segments.push(Arc::new(segment));
+        self.show();
+        rows
+    }
+
+    /// Where row `row` of those opened last stands in a column: the block, its column, its row.
+    #[inline]
+    fn here(&self, row: usize, rows: usize, place: usize) -> (&Block, usize, usize) {
+        assert!(row + rows <= self.run, "rows that were opened last");
+        let found = self.segments.last().and_then(|segment| Some((segment, segment.find(place)?)));
+        let Some((segment, (block, column))) = found else { unreachable!("a column of the ring") };
+        (block, column, (self.written - segment.first) as usize - self.run + row)
+    }
+
+    /// Writes numbers to row `row` of those opened last: each of the columns at `places` takes the value at its own
+    /// place in `values`, and the columns after it what stands L places further. NaN is missing.
+    ///
+    /// # Panics
+    /// If there is no such row, or the columns did not come together.
+    #[inline(always)]
+    pub fn put_row<const L: usize>(&mut self, row: usize, places: [usize; L], values: &[f64]) {
+        let (Block::Numbers { cells, base }, column, at) = self.here(row, 1, places[0]) else {
+            unreachable!("a column of numbers")
+        };
+        let columns = places.map(|place| place - places[0] + column);
+        // SAFETY: this is the only writer (`&mut self`), and the rows opened last are not published.
+        unsafe { cells.write_row(columns, base + at, values) };
+    }
+
+    /// Writes `values` to consecutive rows of a column of numbers, the first to row `row` of those opened last.
+    ///
+    /// # Panics
+    /// If there are fewer rows, or no such column.
+    pub fn put_column(&mut self, row: usize, place: usize, values: &[f64]) {
+        let (Block::Numbers { cells, base }, column, at) = self.here(row, values.len(), place) else {
+            unreachable!("a column of numbers")
+        };
+        // SAFETY: this is the only writer (`&mut self`), and the rows opened last are not published.
+        unsafe { cells.write_column(column, base + at, values) };
+    }
+
+    /// Writes a text to row `row` of those opened last.
+    ///
+    /// # Panics
+    /// If there is no such row, or no such column.
+    pub fn put_text(&mut self, row: usize, place: usize, text: &str) {
+        let (Block::Texts { cells, base }, _, at) = self.here(row, 1, place) else {
+            unreachable!("a column of texts")
+        };
+        cells.write(base + at, text);
     }
 
     /// Shows all rows written so far to readers.
+    #[inline]
     pub fn publish(&mut self) {
+        self.run = 0;
         self.shared.end.store(self.written, Ordering::Release);
         let oldest = self.written.saturating_sub(self.capacity as u64);
-        let gone = self.segments.iter().take_while(|segment| segment.end() <= oldest).count();
-        if gone > 0 {
-            let mut dropped: Vec<_> = self.segments.drain(..gone).collect();
-            self.show();
-            self.spare = dropped.pop().and_then(|last| Arc::try_unwrap(last).ok());
+        if self.segments.first().is_some_and(|first| first.end() <= oldest) {
+            self.displace(oldest);
         }
+    }
+
+    #[cold]
+    fn displace(&mut self, oldest: u64) {
+        let gone = self.segments.iter().take_while(|segment| segment.end() <= oldest).count();
+        self.spare = self.segments.drain(..gone).next_back();
+        self.show();
     }
 
     /// Forgets all rows; the columns stay.
     pub fn clear(&mut self) {
         self.segments.clear();
         self.spare = None;
+        self.run = 0;
         self.start = self.written;
         self.show();
     }
@@ -137,26 +189,37 @@ impl<M> Ring<M> {
         self.show();
     }
 
-    fn show(&self) {
+    fn show(&mut self) {
+        self.changes += 1;
         let list = List { segments: self.segments.clone(), start: self.start, meta: self.meta.clone() };
         self.shared.list.store(list);
     }
 
-    /// A segment for the next row.
-    fn segment(&mut self) -> Segment {
-        let held = (self.written - self.start).min(self.capacity as u64) as usize;
+    /// A segment for the next rows, of which `wanted` are at hand.
+    fn segment(&mut self, wanted: usize) -> Segment {
+        let held =
+            (self.written - self.start).saturating_add(wanted as u64).min(self.capacity as u64) as usize;
         let rows = (held / PART).clamp(self.smallest, LARGEST).min(self.capacity.max(1));
-        if let Some(mut spare) = self.spare.take().filter(|spare| spare.rows == rows)
-            && spare.reclaim()
+        if let Some(spare) = self.spare.take()
+            && let Ok(mut spare) = Arc::try_unwrap(spare)
+            && spare.rows == rows
+            && spare.reclaim(self.kinds.len())
         {
-            return Segment { first: self.written, ..spare };
+            spare.first = self.written;
+            return spare;
         }
         Segment::new(self.written, rows, &self.kinds)
+    }
+
+    /// How often segments or columns have come or gone.
+    #[must_use]
+    pub fn changes(&self) -> u64 {
+        self.changes
     }
 
     /// The bytes of a segment kept to be written anew.
     #[must_use]
     pub fn spare_bytes(&self) -> usize {
-        self.spare.as_ref().map_or(0, Segment::bytes)
+        self.spare.as_ref().map_or(0, |spare| spare.bytes().map(|(_, bytes)| bytes).sum())
     }
 }

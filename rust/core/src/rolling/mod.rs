@@ -13,6 +13,7 @@
 //! The cost per row and window is constant. NaN is a missing value.
 
 mod block;
+mod fold;
 mod full;
 mod live;
 #[cfg(test)]
@@ -21,6 +22,7 @@ mod part;
 mod tail;
 #[cfg(test)]
 mod tests;
+mod widest;
 
 pub use full::full;
 pub use live::Live;

@@ -1,0 +1,130 @@
+//! [`super::part::Part`] for L columns side by side, without infinities: the same steps in the same order, so the
+//! same bits, written so that the compiler takes all lanes at once.
+
+/// Mean relative to a shift, squared deviations, minimum and maximum of some rows of each column. The shift is each
+/// column's first value, and the caller's to keep, as are the counts.
+#[derive(Clone, Copy)]
+pub(super) struct Fold<const L: usize> {
+    mean: [f64; L],
+    m2: [f64; L],
+    min: [f64; L],
+    max: [f64; L],
+}
+
+/// A fold with what it is relative to.
+pub(super) struct Side<'a, const L: usize> {
+    pub(super) fold: &'a Fold<L>,
+    pub(super) shift: &'a [f64; L],
+}
+
+impl<const L: usize> Fold<L> {
+    pub(super) const EMPTY: Self =
+        Self { mean: [0.0; L], m2: [0.0; L], min: [f64::INFINITY; L], max: [f64::NEG_INFINITY; L] };
+
+    /// Takes in one more row, of which no value is missing; `share` is 1 over the rows it then has.
+    #[inline(always)]
+    pub(super) fn add(&mut self, values: &[f64; L], shift: &[f64; L], share: f64) {
+        for lane in 0..L {
+            let offset = values[lane] - shift[lane];
+            let deviation = offset - self.mean[lane];
+            self.mean[lane] += deviation * share;
+            self.m2[lane] += deviation * (offset - self.mean[lane]);
+        }
+        self.widen(values);
+    }
+
+    /// Takes in one more row; a value that is missing leaves no trace.
+    #[inline(always)]
+    pub(super) fn add_counted(&mut self, values: &[f64; L], shift: &mut [f64; L], counts: &mut [f64; L]) {
+        for lane in 0..L {
+            let present = !values[lane].is_nan();
+            shift[lane] = if present & (counts[lane] == 0.0) { values[lane] } else { shift[lane] };
+            let count = counts[lane] + 1.0;
+            let offset = values[lane] - shift[lane];
+            let deviation = offset - self.mean[lane];
+            let mean = self.mean[lane] + deviation * (1.0 / count);
+            let m2 = self.m2[lane] + deviation * (offset - mean);
+            counts[lane] = if present { count } else { counts[lane] };
+            self.mean[lane] = if present { mean } else { self.mean[lane] };
+            self.m2[lane] = if present { m2 } else { self.m2[lane] };
+        }
+        self.widen(values);
+    }
+
+    /// [`merge`] with no older rows.
+    #[inline(always)]
+    pub(super) fn alone(&self, shift: &[f64; L], share: f64) -> [[f64; L]; 4] {
+        let mean = std::array::from_fn(|lane| shift[lane] + self.mean[lane]);
+        [mean, self.m2.map(|m2| (m2 * share).sqrt()), self.min, self.max]
+    }
+
+    #[inline(always)]
+    #[expect(clippy::needless_range_loop, reason = "three arrays, one index: a lane")]
+    fn widen(&mut self, values: &[f64; L]) {
+        for lane in 0..L {
+            self.min[lane] = if values[lane] < self.min[lane] { values[lane] } else { self.min[lane] };
+            self.max[lane] = if values[lane] > self.max[lane] { values[lane] } else { self.max[lane] };
+        }
+    }
+}
+
+/// Mean, std, min and max of the rows of `older` and `newer` together, where no value is missing and each has some:
+/// `before` is the older share of the rows, `cross` that times the newer rows, `share` 1 over all rows less one.
+#[inline(always)]
+pub(super) fn merge<const L: usize>(
+    older: &Side<'_, L>,
+    newer: &Side<'_, L>,
+    before: f64,
+    cross: f64,
+    share: f64,
+) -> [[f64; L]; 4] {
+    let [mut mean, mut std] = [[0.0; L]; 2];
+    for lane in 0..L {
+        let gap = (newer.shift[lane] - older.shift[lane]) + (newer.fold.mean[lane] - older.fold.mean[lane]);
+        mean[lane] = newer.shift[lane] + (newer.fold.mean[lane] - gap * before);
+        let m2 = older.fold.m2[lane] + newer.fold.m2[lane] + gap * gap * cross;
+        std[lane] = (m2 * share).sqrt();
+    }
+    let [min, max] = extremes(older, newer);
+    [mean, std, min, max]
+}
+
+/// As [`merge`] for any counts; NaN where they come to fewer than `min_samples`.
+#[inline(always)]
+pub(super) fn merge_counted<const L: usize>(
+    older: &Side<'_, L>,
+    newer: &Side<'_, L>,
+    counts: [&[f64; L]; 2],
+    min_samples: f64,
+) -> [[f64; L]; 4] {
+    let [mut mean, mut std] = [[0.0; L]; 2];
+    let [mut min, mut max] = extremes(older, newer);
+    for lane in 0..L {
+        let count = counts[0][lane] + counts[1][lane];
+        let before = counts[0][lane] / count;
+        let gap = (newer.shift[lane] - older.shift[lane]) + (newer.fold.mean[lane] - older.fold.mean[lane]);
+        let gap = if before == 0.0 { 0.0 } else { gap };
+        let both = newer.shift[lane] + (newer.fold.mean[lane] - gap * before);
+        let both_m2 = older.fold.m2[lane] + newer.fold.m2[lane] + gap * gap * (counts[1][lane] * before);
+        let alone = counts[1][lane] == 0.0;
+        let m2 = if alone { older.fold.m2[lane] } else { both_m2 };
+        let enough = count >= min_samples;
+        let or_missing = |value: f64| if enough { value } else { f64::NAN };
+        mean[lane] = or_missing(if alone { older.shift[lane] + older.fold.mean[lane] } else { both });
+        std[lane] = or_missing((m2 * (1.0 / (count - 1.0))).sqrt());
+        min[lane] = or_missing(min[lane]);
+        max[lane] = or_missing(max[lane]);
+    }
+    [mean, std, min, max]
+}
+
+#[inline(always)]
+fn extremes<const L: usize>(older: &Side<'_, L>, newer: &Side<'_, L>) -> [[f64; L]; 2] {
+    let (older, newer) = (older.fold, newer.fold);
+    let [mut min, mut max] = [[0.0; L]; 2];
+    for lane in 0..L {
+        min[lane] = if older.min[lane] < newer.min[lane] { older.min[lane] } else { newer.min[lane] };
+        max[lane] = if older.max[lane] > newer.max[lane] { older.max[lane] } else { newer.max[lane] };
+    }
+    [min, max]
+}
