@@ -129,7 +129,7 @@ def test_scores_and_alerts_do_not_depend_on_how_rows_are_batched(cuts):
         single.live[ROW : ROW + 2] = row
         score, alert = judge_row(single.live, model, want[1])
         assert (score, alert) == (want[0], want[2] > 0)
-    assert split.state.tolist() == whole.state.tolist() == single.state.tolist()
+    assert split.learnt.tolist() == whole.learnt.tolist() == single.learnt.tolist()
 
 
 def judged(calibration, model, rows, raw):
@@ -160,14 +160,15 @@ def test_the_rate_of_alarms_is_that_of_the_last_window():
     assert it.alarm_rate == 0.0
 
 
-def test_a_calibration_goes_on_from_its_state():
+def test_a_calibration_goes_on_from_what_another_learnt():
     it, other = Calibration(0.1, 100), Calibration(0.1, 100)
     it.live[SINCE_ALERT] = 7.0
-    other.restore(it.state)
-    assert other.state.tolist() == it.state.tolist()
-    for bad in (np.zeros(3), np.full(ROW, math.nan), np.zeros(ROW)):
-        with pytest.raises(ValueError, match="slots"):
-            other.restore(bad)
+    other.go_on_from(it.learnt)
+    assert other.live.tolist() == it.live.tolist()
+    slots = len(it.learnt)
+    for bad in (np.zeros(3), np.full(slots, math.nan), np.full(slots, -1.0), np.zeros(slots), np.full(slots, 1e300)):
+        with pytest.raises(ValueError, match="calibration"):
+            other.go_on_from(bad)
 
 
 def _distance(rows):

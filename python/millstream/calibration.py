@@ -45,6 +45,7 @@ _WINDOWS_TO_FORGET = 2.0  # 1: long anomalies lift the level; 4: heavy tails ala
 _TIE = 1e-9  # relative to the largest training score: the rounding of a refit must not alarm a constant stream
 _FARTHEST = 1e9  # widths; any distance from a column that was constant
 NEVER = float(1 << 60)  # rows since the last alert of a stream that had none
+_LEARNT = [THETA, SINCE_ALERT, SCORED, *range(ALARMS, ROW)]
 
 array = nb.types.Array(nb.float64, 1, "C")
 array_read = nb.types.Array(nb.float64, 1, "C", readonly=True)
@@ -203,15 +204,17 @@ class Calibration:
         live[QUIET_ROWS] = quiet_rows
 
     @property
-    def state(self) -> Floats:
-        """The slots that outlive a row, a copy."""
-        return self.live[:ROW].copy()
+    def learnt(self) -> Floats:
+        """What rows have made of it, without what was asked for: a copy."""
+        return self.live[_LEARNT]
 
-    def restore(self, state: Floats) -> None:
-        """Go on from the `state` of another calibration; `ValueError` when it is none."""
-        if state.shape != (ROW,) or not np.isfinite(state).all() or state[PART_ROWS] < 1 or state[SCORED] < 0:
+    def go_on_from(self, learnt: Floats) -> None:
+        """Go on from what another calibration has learnt; `ValueError` when that cannot be."""
+        if learnt.shape != (len(_LEARNT),) or not (np.isfinite(learnt) & (learnt >= 0.0)).all():
             raise ValueError("the slots of a calibration do not hold what they should")
-        self.live[:ROW] = state
+        self.live[_LEARNT] = learnt
+        if not self.live[FLOOR] <= self.live[THETA] or self.live[SCORED] >= NEVER:
+            raise ValueError("the level or the count of a calibration cannot be")
 
     @property
     def alarm_rate(self) -> float | None:

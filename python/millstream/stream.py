@@ -14,11 +14,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from millstream import stream_file
 from millstream._core import read_rows
 from millstream.errors import InvalidRequestError
 from millstream.stream_rows import read_table
@@ -205,6 +207,38 @@ class Stream:
         """Return when no retrain is under way; `TimeoutError` after `timeout` seconds."""
         if (fit := self._fit) is not None:
             fit.result(timeout)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the stream to a file, after a retrain under way has ended."""
+        Path(path).write_bytes(self.to_bytes())
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Stream:
+        """Read a stream from a file; it goes on with the scores the saved one would have given.
+
+        Raises
+        ------
+        ModelFileError
+            The file is no stream, or damaged. Loading one never runs code.
+        """
+        return cls.from_bytes(Path(path).read_bytes(), Path(path).name)
+
+    def to_bytes(self) -> bytes:
+        """The bytes of the stream's file."""
+        while True:
+            self.wait()
+            with self._turn:
+                if self._state.fitting is None:
+                    return stream_file.encode(self._state, names=self._names, background=self._background)
+
+    @classmethod
+    def from_bytes(cls, data: bytes, name: str = "the stream file") -> Stream:
+        """The stream in the bytes of a file; `name` is for messages."""
+        state, beside = stream_file.decode(data, name)
+        stream = cls.__new__(cls)
+        names = beside.get("names")
+        stream._start(state, tuple(names) if names else None, bool(beside.get("background", True)))
+        return stream
 
     @property
     def status(self) -> str:

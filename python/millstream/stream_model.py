@@ -117,8 +117,8 @@ def describe(detector: Detector, own: Floats) -> StreamModel:
     """The model around a detector that was fitted on a window whose own columns are `own` (d, n)."""
     ascending = np.sort(detector.training_raw_scores)
     scale, backend = detector.scaling, detector.fitted_backend
-    packed = pack(scale.centers, scale.widths, window_bounds(own), ascending, backend.stream_part())
-    return StreamModel(backend, packed)
+    part = backend.stream_part(len(ascending), len(scale.centers))
+    return StreamModel(backend, pack(scale.centers, scale.widths, window_bounds(own), ascending, part))
 
 
 def restore(settings: StreamSettings, arrays: Mapping[str, NDArray[Any]], columns: int, width: int) -> StreamModel:
@@ -134,9 +134,7 @@ def restore(settings: StreamSettings, arrays: Mapping[str, NDArray[Any]], column
     backend.take({key.removeprefix("backend."): array for key, array in arrays.items() if key.startswith("backend.")})
     if backend.width > width:
         raise ValueError("the backend reads more columns than there are")
-    part = backend.stream_part()
-    if part is not None and part.size != width * scores.size + scores.size + 1:
-        raise ValueError("the model was fitted on other rows than its scores")
+    part = backend.stream_part(len(scores), width)
     return StreamModel(backend, pack(centers, widths, bounds, scores, part))
 
 

@@ -236,6 +236,20 @@ class StreamState:
         model = 0 if self.model is None else self.model.memory_bytes
         return window + model + self.calibration.live.nbytes
 
+    @property
+    def width(self) -> int:
+        """Features of a row: its values, and their rolling statistics and lags."""
+        settings = self.settings
+        return len(self.columns or ()) * (1 + 4 * len(settings.rolling_windows) + len(settings.lag_periods))
+
+    def open(self, columns: tuple[str, ...], named: bool) -> None:
+        """Make the window for rows of these columns: what the first `Rows` do."""
+        settings = self.settings
+        self.columns, self.named = columns, named
+        self.calibration = _calibration(settings, self.width)
+        row = self.calibration.live[ROW : ROW + self.width]
+        self.window = Window(settings.window_size, columns, settings.rolling_windows, settings.lag_periods, row)
+
     def fit_job(self) -> FitJob:
         """The fit that is due, on the window as it is: nothing is copied before it runs."""
         assert self.window is not None, "a stream without rows has nothing to fit"
@@ -243,7 +257,7 @@ class StreamState:
 
     def _take(self, rows: Rows) -> Scored:
         if self.window is None and len(rows.values):
-            self._open(rows.columns, rows.named)
+            self.open(rows.columns, rows.named)
         missing_rows = self.samples_until_ready
         pieces = range(0, max(1, len(rows.values)), _PIECE)
         out = np.concatenate([self._take_piece(rows.values[at : at + _PIECE]) for at in pieces], axis=1)
@@ -265,16 +279,6 @@ class StreamState:
         if self.model is not None:
             return self.model.score_rows(self.calibration.live, values)
         return np.repeat(_UNSCORED, len(values), axis=1)
-
-    def _open(self, columns: tuple[str, ...], named: bool) -> None:
-        """Make the window for rows of these columns."""
-        settings = self.settings
-        width = len(columns) * (1 + 4 * len(settings.rolling_windows) + len(settings.lag_periods))
-        calibration = _calibration(settings, width)
-        row = calibration.live[ROW : ROW + width]
-        self.window = Window(settings.window_size, columns, settings.rolling_windows, settings.lag_periods, row)
-        self.calibration = calibration
-        self.columns, self.named = columns, named
 
     def _swap(self, event: ModelFitted) -> None:
         if event.trained_to != self.fitting:

@@ -142,8 +142,11 @@ class Backend(ABC):
         """Fused kernels for streams; None, and streams take the general path, where a backend has none."""
         return None
 
-    def stream_part(self) -> Floats | None:
-        """What the fused kernels want of the fitted state in the packed model; None where there are none."""
+    def stream_part(self, rows: int, features: int) -> Floats | None:
+        """What the fused kernels want of the fitted state in the packed model; None where there are none.
+
+        Raises ValueError when the state is not that of a fit on so many rows and features: kernels trust it.
+        """
         return None
 
     @abstractmethod

@@ -64,8 +64,10 @@ class Ecod(FusedBackend):
 
         return ecod_stream_kernels
 
-    def stream_part(self) -> Floats:
+    def stream_part(self, rows: int, features: int) -> Floats:
         """The sorted columns, then the table of logarithms."""
+        if self._sorted.shape != (features, rows):
+            raise ValueError("the sorted columns are those of other rows")
         return np.concatenate([self._sorted.ravel(), tails.table_joined(self._sorted.shape[1])])
 
     def arrays(self) -> dict[str, NDArray[Any]]:
