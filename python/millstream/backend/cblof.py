@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from millstream.backend.base import Backend, BackendInfo, Floats, Parameter
+from millstream.backend.threads import one_thread
 
 _PARAMETERS = {
     "n_clusters": Parameter("int", 8, "number of clusters, at most the rows given", 1, 1_000),
@@ -62,12 +63,11 @@ class Cblof(Backend):
     def _clusters(self, rows: Floats) -> Any:
         from sklearn import cluster
         from sklearn.exceptions import ConvergenceWarning
-        from threadpoolctl import threadpool_limits
 
         estimator = getattr(cluster, self.params["clustering_estimator"] or "KMeans")
         wanted = min(self.params["n_clusters"], len(rows))
         # One thread: with more, centres are added up in the order in which threads end, and differ from fit to fit.
-        with warnings.catch_warnings(), threadpool_limits(1):
+        with warnings.catch_warnings(), one_thread():
             warnings.simplefilter("ignore", ConvergenceWarning)  # fewer distinct rows than clusters
             return estimator(n_clusters=wanted, random_state=self.context.seed).fit(rows)
 

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from millstream.backend.base import Backend, BackendInfo, Floats, Parameter
+from millstream.backend.threads import one_thread
 
 _PARAMETERS = {
     "store_precision": Parameter("bool", True, "taken for PyOD's sake; a model always holds its precision"),
@@ -58,10 +59,9 @@ class Mcd(Backend):
     def _robust(self, rows: Floats) -> dict[str, NDArray[Any]] | None:
         """Centre and precision by FastMCD; None where it finds none."""
         from sklearn.covariance import MinCovDet
-        from threadpoolctl import threadpool_limits
 
         try:
-            with warnings.catch_warnings(), np.errstate(all="ignore"), threadpool_limits(1):
+            with warnings.catch_warnings(), np.errstate(all="ignore"), one_thread():
                 warnings.simplefilter("ignore")  # not of full rank, determinant grew: the result stands all the same
                 found = MinCovDet(**self.params, random_state=self.context.seed).fit(rows)
                 precision = found.get_precision()
