@@ -328,4 +328,54 @@ STORE = [
     Rule("a file name is a name", ("DELETE", MODELS + "/..%2Fx.safetensors"), 422, loc=["filename"]),
 ]
 
-RULES = [*QUICK_START, *FIT, *SCORE, *STORE]
+TAKEN_OVER = ("one_class_svm", "mcd", "cblof", "autoencoder")
+BACKENDS = [
+    *(
+        Rule(
+            f"{backend} fits and scores",
+            score(f"k-{backend}"),
+            setup=(fit(f"k-{backend}", backend=backend, epochs=2),),
+            expect={"backend": backend, "total_count": 2},
+        )
+        for backend in TAKEN_OVER
+    ),
+    *(
+        Rule(
+            f"{backend} has a defined result where all rows are equal",
+            score(f"k2-{backend}", [[1.0, 2.0], [9.0, 2.0]]),
+            setup=(fit(f"k2-{backend}", [[1.0, 2.0]] * 20, backend=backend, epochs=2),),
+            expect={"total_count": 2},
+        )
+        for backend in TAKEN_OVER
+    ),
+    Rule("cblof needs no clear clusters", fit("k3", [[n, n % 7] for n in range(40)], backend="cblof")),
+    Rule(
+        "parameters go by PyOD's names",
+        fit("k4", backend="one_class_svm", params={"kernel": "poly", "degree": 2.0, "gamma": "scale", "nu": None}),
+    ),
+    Rule(
+        "an unknown word is 422 and the known are listed",
+        fit("k5", backend="one_class_svm", params={"kernel": "cubic"}),
+        422,
+        loc=["params", "kernel"],
+        says=("rbf", "linear", "poly", "sigmoid"),
+        unchanged=MODELS,
+    ),
+    Rule(
+        "a parameter out of range is 422 and the range is said",
+        fit("k5", backend="cblof", params={"n_clusters": 0}),
+        422,
+        loc=["params", "n_clusters"],
+        says=("an integer from 1 to 1,000",),
+        unchanged=MODELS,
+    ),
+    Rule(
+        "a list of layers has at least one",
+        fit("k5", backend="autoencoder", params={"hidden_neuron_list": []}),
+        422,
+        loc=["params", "hidden_neuron_list"],
+        unchanged=MODELS,
+    ),
+]
+
+RULES = [*QUICK_START, *FIT, *BACKENDS, *SCORE, *STORE]

@@ -100,7 +100,7 @@ class OneClassSvm(Backend):
         self._weights = np.ascontiguousarray(arrays["weights"], dtype=np.float64)
         self._constants = np.ascontiguousarray(arrays["constants"], dtype=np.float64)
         vectors = len(self._weights)
-        if self._columns.ndim != 2 or self._columns.shape[1] != vectors or self._weights.shape != (vectors,):
+        if self._columns.ndim != 2 or not self.width or self._columns.shape[1] != vectors or self._weights.ndim != 1:
             raise ValueError("the support vectors and their weights do not fit together")
         if vectors % 8 or self._constants.shape != (2,):
             raise ValueError("the support vectors are not whole blocks")
