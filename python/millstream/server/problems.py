@@ -9,6 +9,7 @@ import msgspec
 from millstream import errors
 from millstream.errors import InvalidRequestError, MethodNotAllowedError, MillstreamError, OverloadedError
 
+JSON: Final = b"application/json"
 PROBLEM_JSON: Final = b"application/problem+json"
 
 
@@ -68,11 +69,16 @@ TABLE: Final[dict[type[MillstreamError], _Row]] = {
 
 
 class Answered(msgspec.Struct, frozen=True):
-    """A failure ready to be sent."""
+    """An answer ready to be sent."""
 
     status: int
-    headers: tuple[tuple[bytes, bytes], ...]
+    headers: list[tuple[bytes, bytes]]
     body: bytes
+
+
+def answered(status: int, content_type: bytes, body: bytes) -> Answered:
+    """An answer with the headers that each has."""
+    return Answered(status, [(b"content-type", content_type), (b"content-length", b"%d" % len(body))], body)
 
 
 def answer(error: BaseException) -> Answered:
@@ -82,7 +88,9 @@ def answer(error: BaseException) -> Answered:
     detail = _sentence(str(error)) if row is not _INTERNAL else _INTERNAL_DETAIL
     places = _places(error) if isinstance(error, InvalidRequestError) else ()
     problem = Problem("about:blank", row.title, status, detail, Code(row.code, detail), places)
-    return Answered(status, tuple(_headers(error, status)), msgspec.json.encode(problem))
+    told = answered(status, PROBLEM_JSON, msgspec.json.encode(problem))
+    told.headers.extend(_headers(error, status))
+    return told
 
 
 def _places(error: InvalidRequestError) -> tuple[Place, ...]:

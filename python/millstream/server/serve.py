@@ -8,7 +8,7 @@ import logging
 import os
 import signal
 import threading
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from types import FrameType
 from typing import Any
 
@@ -26,7 +26,9 @@ def serve(settings: Settings) -> int:
     """Serve until SIGTERM or SIGINT. Returns the exit code."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     config = uvicorn.Config(
-        _lazily(settings),
+        lambda: build(Service(settings)),
+        factory=True,  # made when the event loop runs: entries belong to it
+        interface="asgi3",
         host=settings.host,
         port=settings.port,
         http=bounded(settings),
@@ -35,6 +37,7 @@ def serve(settings: Settings) -> int:
         lifespan="on",
         log_config=None,
         access_log=False,
+        proxy_headers=False,
         server_header=False,
         timeout_keep_alive=int(settings.keep_alive_seconds),
         timeout_graceful_shutdown=int(settings.shutdown_seconds),
@@ -43,20 +46,6 @@ def serve(settings: Settings) -> int:
     logging.getLogger("blacksheep.server").setLevel(logging.WARNING)
     QuietServer(config, settings).run()
     return 0
-
-
-def _lazily(settings: Settings) -> Callable[..., Any]:
-    """The application, built when the event loop runs: entries belong to it."""
-    built: list[Any] = []
-
-    async def app(scope: Any, receive: Any, send: Any) -> None:
-        if not built:
-            built.append(build(Service(settings)))
-        if scope["type"] == "http":
-            scope["millstream.receive"] = receive
-        await built[0](scope, receive, send)
-
-    return app
 
 
 class QuietServer(uvicorn.Server):
@@ -82,12 +71,18 @@ class QuietServer(uvicorn.Server):
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Begin to end; a thread that works on does not hold the process up."""
         super().handle_exit(sig, frame)
-        last = threading.Timer(self._settings.shutdown_seconds + _SPARE_SECONDS, os._exit, (0,))
-        last.daemon = True
-        last.start()
+        _exit_in(self._settings.shutdown_seconds + _SPARE_SECONDS)
 
     async def shutdown(self, sockets: Any = None) -> None:
         """End as uvicorn does, then drop what did not end in time."""
         await super().shutdown(sockets)
         for task in asyncio.all_tasks() - {asyncio.current_task()}:
             task.cancel()
+        _exit_in(_SPARE_SECONDS)
+
+
+def _exit_in(seconds: float) -> None:
+    """End the process then, even if a thread works on."""
+    last = threading.Timer(seconds, os._exit, (0,))
+    last.daemon = True
+    last.start()
