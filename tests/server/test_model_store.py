@@ -1,13 +1,26 @@
 """Models on disk: names, versions, damage, links, other processes."""
 
 import errno
+import fcntl
 import json
 import os
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from millstream.errors import ConflictError, InvalidRequestError, ModelFileError, NotFoundError, StorageFullError
-from millstream.server import model_store
+from millstream.errors import (
+    ConflictError,
+    InvalidRequestError,
+    ModelFileError,
+    NotFoundError,
+    StorageFullError,
+    TooLargeError,
+)
+from millstream.server import model_labels
 from millstream.server.model_store import ModelStore
+from msgspec import structs
+
+ONE = 2 * 1024**2
 
 
 def file_of(text):
@@ -15,19 +28,36 @@ def file_of(text):
     return len(header).to_bytes(8, "little") + header.encode() + text
 
 
-def body(data, filename):
-    return data[8 + int.from_bytes(data[:8], "little") :]
+class Bytes:
+    """A detector is what stands behind the header; one that begins with "encoder" has an encoder."""
+
+    def decode(self, data, filename):
+        return data[8 + int.from_bytes(data[:8], "little") :]
+
+    def memory_bytes(self, detector):
+        return 0
+
+    def encoder_text(self, detector):
+        return detector if detector.startswith(b"encoder") else None
 
 
 @pytest.fixture
 def store(tmp_path):
-    made = ModelStore(tmp_path / "models", 1_000_000, body)
+    made = ModelStore(tmp_path / "models", ONE, Bytes())
     made.open()
     return made
 
 
+def another(store, memory=ONE):
+    return ModelStore(store.folder, memory, Bytes())
+
+
 def save(store, base="m", backend="ecod", text=b"1", overwrite=False, description=None):
-    return store.save(base, {"backend": backend, "description": description}, file_of(text), None, overwrite)
+    return store.save(base, {"backend": backend, "description": description}, file_of(text), overwrite, text)
+
+
+def names(store):
+    return sorted(path.name for path in store.folder.iterdir())
 
 
 def test_versions_are_named_after_the_second_and_distinct_within_it(store):
@@ -42,12 +72,12 @@ def test_versions_are_named_after_the_second_and_distinct_within_it(store):
 
 
 def test_names_resolve_to_the_newest_fit_of_them(store):
-    first, other = save(store, text=b"1"), save(store, backend="hbos", text=b"2")
+    first, other = save(store, text=b"1"), save(store, backend="isolation_forest", text=b"2")
     plain = save(store, text=b"3", overwrite=True)
     last = save(store, text=b"4")
     assert store.find("m").filename == last.filename
     assert store.find("m-latest").filename == last.filename
-    assert store.find("m", "hbos").filename == other.filename
+    assert store.find("m", "isolation_forest").filename == other.filename
     assert store.find(first.labels.name, "ecod").filename == first.filename
     store.delete(last.filename)
     assert store.find("m").filename == plain.filename == "m_ecod.safetensors"
@@ -56,7 +86,7 @@ def test_names_resolve_to_the_newest_fit_of_them(store):
 
 def test_another_process_sees_and_removes_models(store):
     saved = save(store, text=b"1")
-    other = ModelStore(store.folder, 1_000_000, body)
+    other = another(store)
     assert other.load(other.find("m")) == b"1"
     newer = save(other, text=b"2")
     assert store.load(store.find("m")) == b"2"
@@ -69,7 +99,7 @@ def test_another_process_sees_and_removes_models(store):
 
 def test_the_least_recently_used_leave_memory_not_disk(store):
     stored = [save(store, base=name, text=b"x" * 400) for name in "abc"]
-    small = ModelStore(store.folder, 2 * stored[0].size_bytes, body)
+    small = another(store, 2 * stored[0].size_bytes)
     for one in (stored[0], stored[1], stored[0], stored[2]):
         small.load(one)
     assert [small.cached(one) is not None for one in stored] == [True, False, True]
@@ -85,14 +115,40 @@ def test_names_come_from_the_file_not_from_its_name(store):
 
 
 def test_a_model_can_be_kept_under_its_plain_name_and_described(store):
-    version = store.save("m", {"backend": "ecod"}, file_of(b"1"), b"{}", False)
-    kept = store.keep(store.find("m"), "m", "the good one")
+    version = save(store, text=b"encoder 1")
+    kept = store.keep("m-latest", None, "the good one")
     assert (kept.filename, kept.labels.description) == ("m_ecod.safetensors", "the good one")
-    assert store.encoder_path(kept).read_bytes() == b"{}"
+    assert store.encoder_path(kept).read_bytes() == b"encoder 1"
     assert store.find("m").filename == version.filename
+    assert store.keep(version.labels.name, "ecod", None).filename == version.filename
     store.delete(version.filename)
-    assert store.load(store.find("m")) == b"1"
+    assert store.load(store.find("m")) == b"encoder 1"
     assert len(store.list()) == 1
+
+
+def test_the_copy_of_an_encoder_is_never_read(store):
+    stored = save(store, text=b"encoder 1")
+    path = store.encoder_path(stored)
+    path.unlink()
+    os.mkfifo(path)
+    assert store.load(another(store).find("m")) == b"encoder 1"
+    assert store.encoder_path(store.keep("m", None, None)).read_bytes() == b"encoder 1"
+
+
+def test_a_newer_fit_is_not_overwritten_by_keeping_an_older_one(store, monkeypatch):
+    save(store, text=b"old", overwrite=True)
+    other, read = another(store), store._read
+
+    def read_then_fit(path):
+        monkeypatch.setattr(store, "_read", read)
+        data = read(path)
+        save(other, text=b"new", overwrite=True)
+        return data
+
+    monkeypatch.setattr(store, "_read", read_then_fit)
+    assert store.load(store.keep("m", None, "described")) == b"new"
+    assert store.load(store.find("m")) == b"new"
+    assert store.find("m").labels.description == "described"
 
 
 @pytest.mark.parametrize("damage", ["flip", "cut", "foreign", "empty", "huge"])
@@ -108,7 +164,7 @@ def test_a_file_that_is_damaged_or_foreign_is_not_listed_and_named_when_asked_fo
         "huge": b"\xff" * 8 + data[8:],
     }[damage]
     saved.path.write_bytes(damaged)
-    fresh = ModelStore(store.folder, 1_000_000, body)
+    fresh = another(store)
     fresh.open()
     assert fresh.list() == []
     with pytest.raises(ModelFileError, match="m_ecod"):
@@ -130,11 +186,19 @@ def test_what_is_no_regular_file_is_never_opened(store, kind):
             ask()
 
 
-def test_a_name_that_is_a_version_of_another_model_is_not_taken_over(store):
+@pytest.mark.parametrize("overwrite", [True, False])
+def test_a_name_that_is_a_version_of_another_model_is_not_taken_over(store, overwrite):
     version = save(store)
     with pytest.raises(ConflictError, match="is a version of"):
-        save(store, base=version.labels.name, overwrite=True)
+        save(store, base=version.labels.name, overwrite=overwrite)
     assert store.load(store.find("m")) == b"1"
+
+
+def test_a_version_does_not_take_the_name_of_another_model(store, monkeypatch):
+    monkeypatch.setattr(store, "_next_ns", lambda: 1_800_000_000 * 10**9)
+    taken = save(store, base="m_20270115_080000", text=b"other", overwrite=True)
+    assert save(store).labels.name == "m_20270115_080001"
+    assert store.find("m_20270115_080000").identity == taken.identity
 
 
 @pytest.mark.parametrize("name", ["../x.safetensors", "/etc/passwd", ".x", "a/b.safetensors", "a\x00b", "x" * 201])
@@ -145,36 +209,121 @@ def test_no_filename_leaves_the_folder(store, name):
 
 @pytest.mark.parametrize("name", ["none.safetensors", "m_ecod_encoder.json", "m"])
 def test_what_is_no_model_file_is_not_deleted(store, name):
-    store.save("m", {"backend": "ecod"}, file_of(b"1"), b"{}", True)
+    save(store, text=b"encoder", overwrite=True)
     with pytest.raises(NotFoundError):
         store.delete(name)
-    assert store.encoder_path(store.find("m")) is not None
+    assert names(store) == ["m_ecod.safetensors", "m_ecod_encoder.json"]
 
 
 def test_deleting_takes_the_encoder_along(store):
-    stored = store.save("m", {"backend": "ecod"}, file_of(b"1"), b"{}", True)
-    store.delete(stored.filename)
-    assert list(store.folder.iterdir()) == []
+    store.delete(save(store, text=b"encoder", overwrite=True).filename)
+    assert names(store) == []
 
 
-def test_a_full_disk_changes_nothing(store, monkeypatch):
-    save(store, text=b"old", overwrite=True)
+def test_a_fit_without_encoder_takes_the_encoder_of_the_one_before_away(store):
+    save(store, text=b"encoder", overwrite=True)
+    save(store, text=b"none", overwrite=True)
+    assert names(store) == ["m_ecod.safetensors"]
 
-    def full(path, data):
-        path.write_bytes(data[:5])
-        raise OSError(errno.ENOSPC, "full")
 
-    monkeypatch.setattr(model_store, "write_synced", full)
-    for overwrite in (True, False):
-        with pytest.raises(StorageFullError):
+@pytest.mark.parametrize(
+    ("number", "says"),
+    [(errno.ENOSPC, "is full"), (errno.EDQUOT, "is full"), (errno.EROFS, "read-only"), (errno.EACCES, "denied")],
+)
+@pytest.mark.parametrize("step", ["open", "write", "fsync", "replace", "link"])
+def test_a_disk_that_takes_nothing_changes_nothing(store, monkeypatch, step, number, says):
+    save(store, text=b"encoder old", overwrite=True)
+    before = names(store)
+
+    def fail(first, *rest, **options):
+        if step != "open" or rest[0] & os.O_CREAT:
+            raise OSError(number, os.strerror(number))
+        return opened(first, *rest, **options)
+
+    opened = os.open
+    monkeypatch.setattr(os, step, fail)
+    for overwrite in {"replace": [True], "link": [False]}.get(step, [True, False]):
+        with pytest.raises(StorageFullError, match=says):
             save(store, text=b"new", overwrite=overwrite)
-    assert [p.name for p in store.folder.iterdir()] == ["m_ecod.safetensors"]
-    assert store.load(store.find("m")) == b"old"
+    monkeypatch.undo()
+    assert names(store) == before
+    assert another(store).load(store.find("m")) == b"encoder old"
 
 
-def test_half_written_files_of_dead_processes_are_cleared_away_at_start(store):
-    dead, alive = store.folder / ".m.safetensors.999999999.1.tmp", store.folder / f".m.safetensors.{os.getppid()}.1.tmp"
+def test_drafts_that_nobody_writes_are_cleared_away_at_start(store):
+    dead, alive = store.folder / ".dead.tmp", store.folder / ".alive.tmp"
     dead.write_bytes(b"half")
-    alive.write_bytes(b"half")
-    ModelStore(store.folder, 1, body).open()
-    assert (dead.exists(), alive.exists()) == (False, True)
+    with alive.open("wb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        another(store).open()
+        assert names(store) == [".alive.tmp"]
+    another(store).open()
+    assert names(store) == []
+
+
+def test_encoders_without_a_model_are_cleared_away_at_start_and_nothing_else(store):
+    save(store, text=b"encoder", overwrite=True)
+    (store.folder / "n_ecod_encoder.json").write_text("{}")
+    (store.folder / "mine_encoder.json").write_text("{}")
+    another(store).open()
+    assert names(store) == ["m_ecod.safetensors", "m_ecod_encoder.json", "mine_encoder.json"]
+
+
+def test_a_model_that_memory_has_no_room_for_is_refused(store):
+    saved = save(store, text=b"x" * 1000)
+    small = another(store, 500)
+    for ask in (lambda: small.load(small.find("m")), lambda: save(small, text=b"x" * 1000)):
+        with pytest.raises(TooLargeError, match="MILLSTREAM_MODEL_MEMORY_BYTES"):
+            ask()
+    assert names(store) == [saved.filename]
+
+
+def test_many_who_ask_at_once_read_a_file_once(store):
+    stored, reads, gate = save(store), [], threading.Barrier(8)
+    other = another(store)
+    read = other._read
+    other._read = lambda path: (reads.append(path), read(path))[1]
+
+    def load():
+        gate.wait(10)
+        return other.load(stored)
+
+    with ThreadPoolExecutor(8) as threads:
+        assert [one.result() for one in [threads.submit(load) for _ in range(8)]] == [b"1"] * 8
+    assert len(reads) == 1
+
+
+def test_processes_that_save_at_once_get_names_of_their_own(store):
+    stores = [another(store) for _ in range(6)]
+    with ThreadPoolExecutor(6) as threads:
+        saved = list(threads.map(lambda s: [save(s, text=bytes([n])) for n in range(5)], stores))
+    files = {one.filename for some in saved for one in some}
+    assert len(files) == 30
+    assert sorted(files) == names(store)
+
+
+def test_a_folder_that_vanished_is_made_anew(store):
+    store.folder.rmdir()
+    assert store.list() == []
+    assert store.load(save(store)) == b"1"
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"name": "../../m"},
+        {"base_name": "/etc/m"},
+        {"backend": "x/../../y"},
+        {"created_ns": 10**30},
+        {"created_ns": -1},
+        {"description": "x" * 10_001},
+        {"name": "m" * 200},
+    ],
+)
+def test_labels_that_no_request_could_give_are_refused(store, changes):
+    saved = save(store, overwrite=True)
+    saved.path.write_bytes(model_labels.with_labels(file_of(b"1"), structs.replace(saved.labels, **changes)))
+    fresh = another(store)
+    assert fresh.list() == []
+    with pytest.raises(ModelFileError, match="m_ecod"):
+        fresh.find("m")

@@ -172,6 +172,14 @@ class FusedBackend(Backend):
         return scores
 
 
+def checked_array(arrays: Mapping[str, NDArray[Any]], name: str, dtype: type[np.generic], ndim: int) -> NDArray[Any]:
+    """The array of that name, in C order; ValueError when it is of another type or has other dimensions."""
+    array = arrays[name]
+    if array.dtype != dtype or array.ndim != ndim:
+        raise ValueError(f"the array {name!r} is {array.dtype} with {array.ndim} dimensions")
+    return np.ascontiguousarray(array)
+
+
 def checked_params(info: BackendInfo, given: Mapping[str, Any]) -> dict[str, Any]:
     """The defaults with `given`; an unknown or bad one is refused and the valid ones are listed."""
     taken: dict[str, Any] = {}

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from millstream.backend.base import Backend, BackendInfo, Floats, Parameter
+from millstream.backend.base import Backend, BackendInfo, Floats, Parameter, checked_array
 
 _PARAMETERS = {
     "n_estimators": Parameter("int", 100, "number of trees", 1, 2_000),
@@ -75,10 +75,10 @@ class IsolationForest(Backend):
 
     def take(self, arrays: Mapping[str, NDArray[Any]]) -> None:
         """The trees; children must come after their parents, so that every walk ends."""
-        self._links = np.ascontiguousarray(arrays["links"], dtype=np.int32)
-        self._splits = np.ascontiguousarray(arrays["splits"], dtype=np.float64)
-        self._roots = np.ascontiguousarray(arrays["roots"], dtype=np.int64)
-        self._normal = np.ascontiguousarray(arrays["normal"], dtype=np.float64)
+        self._links = checked_array(arrays, "links", np.int32, 2)
+        self._splits = checked_array(arrays, "splits", np.float64, 2)
+        self._roots = checked_array(arrays, "roots", np.int64, 1)
+        self._normal = checked_array(arrays, "normal", np.float64, 1)
         nodes = len(self._links)
         if self._links.shape != (nodes, 3) or self._splits.shape != (nodes, 4) or self._normal.shape != (1,):
             raise ValueError("the arrays of the trees do not fit together")

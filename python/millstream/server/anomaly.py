@@ -14,12 +14,11 @@ from millstream.detector import Detection, Detector, FitSettings, fit_to_bytes, 
 from millstream.errors import Refusal
 from millstream.server.endpoint import Answer, Call, Nothing
 from millstream.server.limits import NAME, raise_all
-from millstream.server.model_store import LATEST, Stored, encoder_text
+from millstream.server.model_store import LATEST, Stored
 from millstream.server.service import Service
 
 Normalization = Literal["standardization", "zscore", "raw"]
-# A version's name is up to 16 characters longer than the model's.
-ModelName = Annotated[str, Meta(pattern=NAME.replace("127", "159"))]
+ModelName = Annotated[str, Meta(pattern=NAME.replace("127", "159"))]  # a version, or <base>-latest
 Text = Annotated[str, Meta(max_length=10_000)]
 
 
@@ -244,6 +243,7 @@ async def fit(call: Call[Fit]) -> FitResult:
     """Fit a model and store it."""
     ask, service = call.ask, call.service
     settings = _settings(call)
+    await service.in_thread(service.models.check_base, ask.model)
     table = await call.rows(settings.text_columns)
     raise_all(service.limits.columns("data", len(table.columns)))
     started = time.perf_counter()
@@ -308,8 +308,7 @@ async def detect(call: Call[Score]) -> DetectResult:
 async def save(call: Call[Save]) -> SaveResult:
     """Keep the model under its plain name, beside its versions."""
     ask, models = call.ask, call.service.models
-    stored = await call.service.in_thread(models.find, ask.model, ask.backend)
-    kept = await call.service.in_thread(models.keep, stored, ask.model.removesuffix(LATEST), ask.description)
+    kept = await call.service.in_thread(models.keep, ask.model, ask.backend, ask.description)
     encoder = models.encoder_path(kept)
     return SaveResult(
         model=ask.model,
@@ -380,10 +379,8 @@ def _bad_name(model: str) -> Iterator[Refusal]:
 
 def _store(service: Service, ask: Fit, data: bytes) -> tuple[Stored, Detector]:
     detector = Detector.from_bytes(data)
-    encoder = _encoder(detector)
-    text = encoder_text(msgspec.to_builtins(encoder)) if encoder is not None else None
     labels = {"backend": ask.backend, "description": ask.description}
-    return service.models.save(ask.model, labels, data, text, ask.overwrite, detector), detector
+    return service.models.save(ask.model, labels, data, ask.overwrite, detector), detector
 
 
 async def _find(call: Call[Any], ask: Score | Load) -> tuple[Stored, Detector]:

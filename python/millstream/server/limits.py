@@ -10,6 +10,7 @@ from millstream.errors import InvalidRequestError, Refusal, TooLargeError
 from millstream.settings import Settings
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}(?!\n)$"
+VERSION_NAME = NAME.replace("127", "143")  # `_YYYYMMDD_HHMMSS` is 16 characters longer
 FILENAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,199}(?!\n)$"
 _NAME = re.compile(NAME)
 _FILENAME = re.compile(FILENAME)

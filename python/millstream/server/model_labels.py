@@ -8,29 +8,41 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
+from msgspec import Meta
 
-from millstream.errors import ModelFileError
+from millstream.errors import ModelFileError, TooLargeError
+from millstream.server.limits import NAME, VERSION_NAME
 
 KEY = "millstream.labels"
 CHECKSUM = "millstream.labels.sha256"
-LARGEST_HEADER = 64 * 1024 * 1024
+LARGEST_HEADER = 16 * 1024 * 1024
+_LATEST_NS = 9_000_000_000 * 10**9  # in 2255
 
 
 class Labels(msgspec.Struct, frozen=True, kw_only=True):
-    """The names of a model. `created_ns` orders fits, also across processes that share the folder."""
+    """The names of a model. `created_ns` orders fits, also across processes that share the folder.
 
-    name: str
-    base_name: str
-    backend: str
-    created_ns: int
-    description: str | None = None
+    A checksum shows damage, not intent, so what a file says is held to what a request may say: names become paths.
+    """
+
+    name: Annotated[str, Meta(pattern=VERSION_NAME)]
+    base_name: Annotated[str, Meta(pattern=NAME)]
+    backend: Annotated[str, Meta(pattern="^[a-z_]{1,40}(?!\n)$")]
+    created_ns: Annotated[int, Meta(ge=0, lt=_LATEST_NS)]
+    description: Annotated[str, Meta(max_length=10_000)] | None = None
 
 
 def with_labels(data: bytes, labels: Labels) -> bytes:
-    """The model file `data`, called `labels`."""
+    """The model file `data`, called `labels`.
+
+    Raises
+    ------
+    TooLargeError
+        The header, the names of columns above all, is larger than headers may be.
+    """
     size = int.from_bytes(data[:8], "little")
     header = json.loads(data[8 : 8 + size])
     text = msgspec.json.encode(labels).decode()
@@ -41,6 +53,11 @@ def with_labels(data: bytes, labels: Labels) -> bytes:
 def _with_header(header: dict[str, Any], arrays: bytes) -> bytes:
     text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
     text += b" " * (-len(text) % 8)  # arrays begin at a multiple of 8
+    if len(text) > LARGEST_HEADER:
+        raise TooLargeError(
+            f"The names of the columns and hyperparameters take {len(text)} bytes; allowed are {LARGEST_HEADER}; "
+            "send shorter names."
+        )
     return len(text).to_bytes(8, "little") + text + arrays
 
 

@@ -1,37 +1,50 @@
 """Models on disk, and those in memory.
 
 The folder is the truth: names come from the labels inside the files, several processes may share it, and what is in
-memory is only a copy of the most recently used. A file appears whole under its name or not at all: it is written beside
-it, synced, and linked or renamed, then the folder is synced. Nothing here runs on the event loop but `cached`.
+memory is only a copy of the most recently used. Files appear and change as `atomic_file.py` says. Nothing here runs on
+the event loop but `is_current`, `cached`, and `find` while the folder has not changed.
 """
 
 from __future__ import annotations
 
 import contextlib
-import errno
-import json
 import os
 import stat
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 
-from millstream.errors import ConflictError, ModelFileError, NotFoundError, StorageFullError
+from millstream.backend.registry import NAMES
+from millstream.errors import ConflictError, ModelFileError, NotFoundError, TooLargeError
+from millstream.server.atomic_file import clear_drafts, draft, locked, not_regular, opened, place, storage_errors
 from millstream.server.limits import check_filename
 from millstream.server.model_labels import LARGEST_HEADER, Labels, read_labels, with_labels
 
 SUFFIX = ".safetensors"
 ENCODER_SUFFIX = "_encoder.json"
 LATEST = "-latest"
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _SETTLED_SECONDS = 0.05  # a folder's time of change moves in ticks; one younger than this may hide a second change
+Identity = tuple[int, int, int]  # inode, time of change, size: another file under a name has another
+
+
+class Codec(Protocol):
+    """What the store needs to know of detectors."""
+
+    def decode(self, data: bytes, filename: str) -> Any:
+        """The detector in a file; `ModelFileError` naming `filename` if it holds none."""
+
+    def memory_bytes(self, detector: Any) -> int:
+        """How much memory it takes besides the arrays of its file."""
+
+    def encoder_text(self, detector: Any) -> bytes | None:
+        """Its encoder for people, if it has one."""
 
 
 @dataclass(frozen=True)
@@ -43,13 +56,22 @@ class Stored:
     labels: Labels
     size_bytes: int
     modified: float
-    identity: tuple[int, int, int]  # inode, time of change, size: another file under the name has another
+    identity: Identity
 
     @property
     def created(self) -> str:
         """When the model was fitted, ISO 8601 in UTC."""
         at = datetime.fromtimestamp(self.labels.created_ns / 1e9, UTC)
         return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+@dataclass(frozen=True)
+class Listing:
+    """What a look at the folder found: the models by file, those of a name with the newest first, and what is none."""
+
+    files: dict[str, Stored] = field(default_factory=dict)
+    named: dict[str, list[Stored]] = field(default_factory=dict)
+    unsound: dict[str, Identity] = field(default_factory=dict)
 
 
 class ModelStore:
@@ -60,32 +82,32 @@ class ModelStore:
     folder : Path
         Where the files are; made by `open`.
     memory_bytes : int
-        How much of files may be in memory, loaded.
-    decode : callable
-        From the bytes of a file, and its name for messages, to a detector.
+        How much memory loaded models may take; a file larger than that is refused.
+    codec : Codec
+        From files to detectors.
     """
 
-    def __init__(self, folder: Path, memory_bytes: int, decode: Callable[[bytes, str], Any]) -> None:
+    def __init__(self, folder: Path, memory_bytes: int, codec: Codec) -> None:
         self.folder = folder
         self._memory_bytes = memory_bytes
-        self._decode = decode
-        self._lock = threading.Lock()  # guards the three below; never held while a file is read or written
-        self._files: dict[str, Stored] = {}
+        self._codec = codec
+        self._lock = threading.Lock()  # guards the five below; never held while a file is read or written
+        self._listing = Listing()
         self._scanned: int | None = None
-        self._loaded: OrderedDict[tuple[int, int, int], tuple[Any, int]] = OrderedDict()
+        self._loaded: OrderedDict[Identity, tuple[Any, int]] = OrderedDict()
+        self._loading: dict[Identity, threading.Lock] = {}
         self._last_ns = 0
 
     def open(self) -> None:
-        """Make the folder, and clear away what dead processes left half written."""
+        """Make the folder, and clear away what dead processes left behind."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        for path in self.folder.glob(".*.tmp"):
-            if not _is_running(path.name):
-                path.unlink(missing_ok=True)
+        clear_drafts(self.folder)
+        self._clear_orphans()
         self.list()
 
     def list(self) -> list[Stored]:
         """All models, the newest first."""
-        return sorted(self._scan().values(), key=_age, reverse=True)
+        return sorted(self._scan().files.values(), key=_age, reverse=True)
 
     def find(self, name: str, backend: str | None = None) -> Stored:
         """The newest model called `name`: a base name, `<base>-latest` or an exact version.
@@ -98,16 +120,11 @@ class ModelStore:
             A file that should hold it is damaged, or no regular file.
         """
         base = name.removesuffix(LATEST)
-        fitting = (
-            s
-            for s in self._scan().values()
-            if (s.labels.base_name == base or s.labels.name == name) and backend in (None, s.labels.backend)
-        )
-        found = max(fitting, key=_age, default=None)
-        if found is None:
-            self._refuse_unsound(base, backend)
-            raise NotFoundError(f"Model '{name}' not found. Fit it with POST /v1/ml/anomaly/fit.")
-        return found
+        for stored in self._scan().named.get(base, ()):
+            if backend in (None, stored.labels.backend):
+                return stored
+        self._refuse_unsound(base, backend)
+        raise NotFoundError(f"Model '{name}' not found. Fit it with POST /v1/ml/anomaly/fit.")
 
     @property
     def is_current(self) -> bool:
@@ -127,73 +144,76 @@ class ModelStore:
             return found[0]
 
     def load(self, stored: Stored) -> Any:
-        """The detector, from memory or from its file."""
-        found = self.cached(stored)
-        if found is not None:
-            return found
-        detector = self._decode(read_regular(stored.path), stored.filename)
-        self._keep(stored, detector)
+        """The detector, from memory or from its file, which many who ask at once read once."""
+        with self._lock:
+            turn = self._loading.setdefault(stored.identity, threading.Lock())
+        with turn:
+            detector = self.cached(stored)
+            if detector is None:
+                detector = self._codec.decode(self._read(stored.path), stored.filename)
+                self._remember(stored, detector)
+        with self._lock:
+            self._loading.pop(stored.identity, None)
         return detector
 
-    def save(
-        self,
-        base: str,
-        labels: dict[str, Any],
-        data: bytes,
-        encoder: bytes | None,
-        overwrite: bool,
-        detector: Any = None,
-    ) -> Stored:
+    def save(self, base: str, labels: dict[str, Any], data: bytes, overwrite: bool, detector: Any) -> Stored:
         """Store a fitted model: under a new version of `base`, or with `overwrite` under `base` itself.
 
-        Returns when the disk has it. `labels` are the backend and the description; `detector`, if given, is what the
-        bytes decode to and stays in memory.
+        Returns when the disk has it. `labels` are the backend and the description; `detector` is what the bytes
+        decode to; it stays in memory.
 
         Raises
         ------
         StorageFullError
             No room; nothing has changed.
+        ConflictError
+            `base` is the version of another model.
         """
+        self._check_size(f"{base}_{labels['backend']}{SUFFIX}", len(data))
         created = self._next_ns()
-        names = iter([base]) if overwrite else _versions(base, created)
-        for name in names:
+        for name in [base] if overwrite else _versions(base, created):
             named = Labels(name=name, base_name=base, created_ns=created, **labels)
-            if overwrite:
-                self._check_not_a_version(named)
-            stored = self._write(named, with_labels(data, named), replace=overwrite)
+            stored = self._write(named, data, self._codec.encoder_text(detector), replace=overwrite)
             if stored is not None:
-                self._write_encoder(stored, encoder)
-                if detector is not None:
-                    self._keep(stored, detector)
+                self._remember(stored, detector)
                 return stored
         raise AssertionError("versions do not end")
 
-    def keep(self, stored: Stored, name: str, description: str | None) -> Stored:
-        """Store a model once more, under `name`: its base name, or its own to describe it anew."""
-        changes = {"name": name} | ({"description": description} if description is not None else {})
-        labels = msgspec.structs.replace(stored.labels, **changes)
-        self._check_not_a_version(labels)
-        kept = self._write(labels, with_labels(read_regular(stored.path), labels), replace=True)
-        assert kept is not None
-        encoder = self.encoder_path(stored)
-        self._write_encoder(kept, encoder.read_bytes() if encoder is not None else None)
-        return kept
+    def check_base(self, base: str) -> None:
+        """Refuse `base` for a new model if it is the version of another one."""
+        other = next((s for s in self._scan().named.get(base, ()) if s.labels.base_name != base), None)
+        if other is not None:
+            raise ConflictError(f"'{base}' is a version of the model '{other.labels.base_name}'; choose another name.")
+
+    def keep(self, name: str, backend: str | None, description: str | None) -> Stored:
+        """Store the model called `name` once more: a base under its plain name, a version anew to describe it."""
+        while True:
+            stored = self.find(name, backend)
+            changes = {"name": name.removesuffix(LATEST)} | (
+                {"description": description} if description is not None else {}
+            )
+            labels = msgspec.structs.replace(stored.labels, **changes)
+            data, encoder = self._read(stored.path), self._codec.encoder_text(self.load(stored))
+            kept = self._write(labels, data, encoder, replace=True, if_newest=stored)
+            if kept is not None:
+                return kept
 
     def delete(self, filename: str) -> None:
         """Delete a model and the copy of its encoder; its names stop resolving to it."""
         path = self.folder / check_filename(filename)
+        unknown = NotFoundError(f"Model file '{filename}' not found. List them with GET /v1/ml/anomaly/models.")
         if not filename.endswith(SUFFIX) or not os.path.lexists(path):
-            raise NotFoundError(f"Model file '{filename}' not found. List them with GET /v1/ml/anomaly/models.")
-        if not stat.S_ISREG(path.lstat().st_mode):
-            raise _not_regular(filename)
-        try:
-            path.unlink()
-        except FileNotFoundError:
-            raise NotFoundError(f"Model file '{filename}' not found. It was deleted just now.") from None
-        self._encoder_path(path).unlink(missing_ok=True)
-        _sync(self.folder)
-        with self._lock:
-            self._scanned = None
+            raise unknown
+        with storage_errors(), locked(self.folder) as folder:
+            try:
+                if not stat.S_ISREG(path.lstat().st_mode):
+                    raise not_regular(filename)
+                path.unlink()
+            except FileNotFoundError:
+                raise unknown from None
+            self._encoder_path(path).unlink(missing_ok=True)
+            os.fsync(folder)
+        self._forget_scan()
 
     def path_of(self, name: str, backend: str) -> Path:
         """Where the model of that name and backend is or would be."""
@@ -202,7 +222,7 @@ class ModelStore:
     def encoder_path(self, stored: Stored) -> Path | None:
         """The copy of the encoder beside a model, if it has one."""
         path = self._encoder_path(stored.path)
-        return path if path.exists() else None
+        return path if path.is_file() else None
 
     def _encoder_path(self, path: Path) -> Path:
         return path.with_name(path.name.removesuffix(SUFFIX) + ENCODER_SUFFIX)
@@ -212,143 +232,143 @@ class ModelStore:
             self._last_ns = max(time.time_ns(), self._last_ns + 1)
             return self._last_ns
 
-    def _check_not_a_version(self, labels: Labels) -> None:
-        held = self._scan().get(self.path_of(labels.name, labels.backend).name)
-        if held is not None and held.labels.base_name != labels.base_name:
-            raise ConflictError(
-                f"'{labels.name}' is a version of the model '{held.labels.base_name}'; "
-                "choose another name or send overwrite: false."
+    def _read(self, path: Path) -> bytes:
+        with opened(path) as file:
+            self._check_size(path.name, os.fstat(file.fileno()).st_size)
+            return bytes(file.read())
+
+    def _check_size(self, filename: str, size: int) -> None:
+        if size > self._memory_bytes:
+            raise TooLargeError(
+                f"The model file '{filename}' has {size} bytes; allowed are {self._memory_bytes} "
+                "(MILLSTREAM_MODEL_MEMORY_BYTES); fit the model on fewer rows, or raise the limit."
             )
 
-    def _write(self, labels: Labels, data: bytes, replace: bool) -> Stored | None:
-        """The stored model, or None when the name is taken and not to be replaced."""
+    def _write(
+        self, labels: Labels, data: bytes, encoder: bytes | None, replace: bool, if_newest: Stored | None = None
+    ) -> Stored | None:
+        """The stored model; None when its name is taken and not to be replaced, or `if_newest` is the newest no more.
+
+        The copy of the encoder takes its place first: should the process end between the two, or the disk be full,
+        a copy for people is newer than its model, or has none and is cleared away at the next start.
+        """
         path = self.path_of(labels.name, labels.backend)
-        draft = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}.tmp")
-        with _storage_errors(), _removed(draft):
-            write_synced(draft, data)
-            if replace:
-                os.replace(draft, path)
-            else:
-                try:
-                    os.link(draft, path)  # fails when the name is taken, by another process too
-                except FileExistsError:
-                    return None
-            _sync(self.folder)
-        stored = _stored(path, path.lstat(), labels)
-        with self._lock:
-            self._files[stored.filename] = stored
-            self._scanned = None
+        encoder_path = self._encoder_path(path)
+        with storage_errors(), contextlib.ExitStack() as drafts:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            model = drafts.enter_context(draft(self.folder, with_labels(data, labels)))
+            copy = drafts.enter_context(draft(self.folder, encoder)) if encoder is not None else None
+            folder = drafts.enter_context(locked(self.folder))
+            if not self._may_write(labels, replace, if_newest):
+                return None
+            if copy is not None:
+                place(copy, encoder_path, replace=True)
+            if not place(model, path, replace):
+                return None
+            if copy is None:
+                encoder_path.unlink(missing_ok=True)
+            os.fsync(folder)
+            stored = _stored(path, path.lstat(), labels)
+        self._forget_scan()
         return stored
 
-    def _write_encoder(self, stored: Stored, encoder: bytes | None) -> None:
-        path = self._encoder_path(stored.path)
-        if encoder is None:
-            path.unlink(missing_ok=True)
-            return
-        draft = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}.tmp")
-        with _storage_errors(), _removed(draft):
-            write_synced(draft, encoder)
-            os.replace(draft, path)
+    def _may_write(self, labels: Labels, replace: bool, if_newest: Stored | None) -> bool:
+        """Whether the folder still is what the writer thinks; a name of another model is a ConflictError."""
+        named = self._scan(anew=True).named
+        if if_newest is not None:
+            newest = [s for s in named.get(labels.name, ()) if s.labels.backend == labels.backend]
+            return bool(newest) and newest[0].identity == if_newest.identity
+        self.check_base(labels.base_name)
+        return replace or (labels.name not in named and not os.path.lexists(self.path_of(labels.name, labels.backend)))
 
-    def _scan(self) -> dict[str, Stored]:
-        """The files by name, read anew only if the folder has changed. One stat when it has not."""
+    def _forget_scan(self) -> None:
+        with self._lock:
+            self._scanned = None
+
+    def _scan(self, anew: bool = False) -> Listing:
+        """The models, read anew only if the folder has changed. One stat when it has not."""
         try:
             changed = self.folder.stat().st_mtime_ns
         except FileNotFoundError:
-            return {}
+            return Listing()
         with self._lock:
-            if changed == self._scanned:
-                return self._files
-            known = self._files
-        files = dict(self._read_folder(known))
+            if changed == self._scanned and not anew:
+                return self._listing
+            known = self._listing
+        listing = self._read_folder(known)
         with self._lock:
-            self._files = files
-            held = {stored.identity for stored in files.values()}
+            self._listing = listing
+            held = {stored.identity for stored in listing.files.values()}
             for identity in [i for i in self._loaded if i not in held]:
                 del self._loaded[identity]
             self._scanned = changed if time.time() - changed / 1e9 > _SETTLED_SECONDS else None
-        return files
+        return listing
 
-    def _read_folder(self, known: dict[str, Stored]) -> Iterator[tuple[str, Stored]]:
+    def _read_folder(self, known: Listing) -> Listing:
+        """Only the headers of files that were not there before are read."""
+        files: dict[str, Stored] = {}
+        unsound: dict[str, Identity] = {}
         for entry in os.scandir(self.folder):
-            if (
-                entry.name.startswith(".")
-                or not entry.name.endswith(SUFFIX)
-                or not entry.is_file(follow_symlinks=False)
-            ):
+            if entry.name.startswith(".") or not entry.name.endswith(SUFFIX):
                 continue
-            with contextlib.suppress(FileNotFoundError, ModelFileError):  # gone meanwhile, or no model: not listed
+            with contextlib.suppress(FileNotFoundError, NotFoundError):  # gone meanwhile
                 status = entry.stat(follow_symlinks=False)
-                held = known.get(entry.name)
-                if held is None or held.identity != _identity(status):
-                    held = _stored(Path(entry.path), status, read_labels(_read_head(Path(entry.path)), entry.name))
-                yield entry.name, held
+                identity = _identity(status)
+                held = known.files.get(entry.name)
+                if held is not None and held.identity == identity:
+                    files[entry.name] = held
+                elif stat.S_ISREG(status.st_mode) and known.unsound.get(entry.name) != identity:
+                    try:
+                        labels = read_labels(_read_head(Path(entry.path)), entry.name)
+                        files[entry.name] = _stored(Path(entry.path), status, labels)
+                    except ModelFileError:
+                        unsound[entry.name] = identity  # not listed; who asks for it by name is told why
+                else:
+                    unsound[entry.name] = identity
+        return Listing(files, _by_name(files), unsound)
 
-    def _keep(self, stored: Stored, detector: Any) -> None:
+    def _remember(self, stored: Stored, detector: Any) -> None:
+        weight = stored.size_bytes + self._codec.memory_bytes(detector)
         with self._lock:
-            self._loaded[stored.identity] = (detector, stored.size_bytes)
-            held = sum(size for _, size in self._loaded.values())
+            self._loaded[stored.identity] = (detector, weight)
+            held = sum(weight for _, weight in self._loaded.values())
             while held > self._memory_bytes and len(self._loaded) > 1:
-                _, (_, size) = self._loaded.popitem(last=False)
-                held -= size
+                _, (_, weight) = self._loaded.popitem(last=False)
+                held -= weight
 
     def _refuse_unsound(self, name: str, backend: str | None) -> None:
         """Say so if a file that should hold the model is there but is none."""
-        pattern = f"{name}_{backend or '*'}{SUFFIX}"
-        for path in self.folder.glob(pattern) if not set(name) & set("*?[") else ():
-            if not stat.S_ISREG(path.lstat().st_mode):
-                raise _not_regular(path.name)
-            labels = read_labels(_read_head(path), path.name)
-            if name in (labels.name, labels.base_name):
-                return
+        for one in [backend] if backend is not None else NAMES:
+            path = self.path_of(name, one)
+            if path.name in self._scan().unsound:
+                if not stat.S_ISREG(path.lstat().st_mode):
+                    raise not_regular(path.name)
+                read_labels(_read_head(path), path.name)
 
-
-def read_regular(path: Path) -> bytes:
-    """The bytes of a regular file; a link, pipe or folder is never opened."""
-    with _opened(path) as file:
-        return bytes(file.read())
-
-
-def write_synced(path: Path, data: bytes) -> None:
-    """Write a new file, on the disk when this returns."""
-    with path.open("xb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def encoder_text(encoder: Any) -> bytes:
-    """The copy of an encoder for people."""
-    return json.dumps(encoder, indent=1, ensure_ascii=False).encode() + b"\n"
-
-
-@contextlib.contextmanager
-def _opened(path: Path) -> Iterator[Any]:
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    except FileNotFoundError:
-        raise NotFoundError(f"Model file '{path.name}' not found. It was deleted just now.") from None
-    except OSError:
-        raise _not_regular(path.name) from None
-    with open(descriptor, "rb") as file:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise _not_regular(path.name)
-        yield file
+    def _clear_orphans(self) -> None:
+        """Remove copies of encoders whose models were deleted while the process ended."""
+        ends = tuple(f"_{backend}{ENCODER_SUFFIX}" for backend in NAMES)
+        with locked(self.folder):
+            for path in self.folder.glob(f"*{ENCODER_SUFFIX}"):
+                model = path.with_name(path.name.removesuffix(ENCODER_SUFFIX) + SUFFIX)
+                if path.name.endswith(ends) and not os.path.lexists(model) and stat.S_ISREG(path.lstat().st_mode):
+                    path.unlink(missing_ok=True)
 
 
 def _read_head(path: Path) -> bytes:
-    with _opened(path) as file:
+    with opened(path) as file:
         size = int.from_bytes(file.read(8), "little")
         if size > min(LARGEST_HEADER, os.fstat(file.fileno()).st_size):
             raise ModelFileError(f"The file '{path.name}' is no millstream model; delete it or fit a model.")
         return bytes(file.read(size))
 
 
-def _not_regular(filename: str) -> ModelFileError:
-    return ModelFileError(
-        f"'{filename}' is a link, pipe or folder; allowed are regular files; remove it from the models' folder.",
-        loc=("filename",),
-    )
+def _by_name(files: dict[str, Stored]) -> dict[str, list[Stored]]:
+    named: dict[str, list[Stored]] = {}
+    for stored in sorted(files.values(), key=_age, reverse=True):
+        for name in {stored.labels.name, stored.labels.base_name}:
+            named.setdefault(name, []).append(stored)
+    return named
 
 
 def _age(stored: Stored) -> tuple[int, str]:
@@ -356,7 +376,7 @@ def _age(stored: Stored) -> tuple[int, str]:
     return stored.labels.created_ns, stored.labels.name
 
 
-def _identity(status: os.stat_result) -> tuple[int, int, int]:
+def _identity(status: os.stat_result) -> Identity:
     return status.st_ino, status.st_mtime_ns, status.st_size
 
 
@@ -370,44 +390,3 @@ def _versions(base: str, created_ns: int) -> Iterator[str]:
     while True:
         yield f"{base}_{at:%Y%m%d_%H%M%S}"
         at += timedelta(seconds=1)
-
-
-def _is_running(draft: str) -> bool:
-    process = draft.split(".")[-3]
-    if not process.isdigit():
-        return False
-    try:
-        os.kill(int(process), 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return int(process) != os.getpid()
-
-
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-@contextlib.contextmanager
-def _removed(draft: Path) -> Iterator[None]:
-    try:
-        yield
-    finally:
-        draft.unlink(missing_ok=True)
-
-
-@contextlib.contextmanager
-def _storage_errors() -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        if error.errno not in _FULL:
-            raise
-        raise StorageFullError(
-            "The disk of the models is full; nothing was changed; make room, then try again."
-        ) from None

@@ -13,6 +13,7 @@ from typing import Any
 from millstream.server.entries import Entries
 from millstream.server.fits import Fits
 from millstream.server.limits import Limits
+from millstream.server.model_codec import DetectorCodec
 from millstream.server.model_store import ModelStore
 from millstream.server.named_buffer import NamedBuffer
 from millstream.server.named_stream import NamedStream
@@ -30,7 +31,7 @@ class Service:
         self.limits = Limits(settings)
         self.threads = ThreadPoolExecutor(max(4, os.cpu_count() or 1), thread_name_prefix="work")
         self.fits = Fits(settings)
-        self.models = ModelStore(settings.models_dir, settings.model_memory_bytes, _decode)
+        self.models = ModelStore(settings.models_dir, settings.model_memory_bytes, DetectorCodec())
         self.buffers: Entries[NamedBuffer] = Entries(
             "Buffer", "Create it with POST /v1/ml/polars/buffers.", settings.max_buffers, self.threads
         )
@@ -63,7 +64,10 @@ class Service:
         return await asyncio.get_running_loop().run_in_executor(self.threads, work, *arguments)
 
     async def _warm_up(self) -> None:
-        await self.in_thread(self.models.open)
+        try:
+            await self.in_thread(self.models.open)
+        except OSError:
+            _log.exception("the folder of models cannot be used; fits will fail until it can")
         self.ready = True
         try:
             await self.in_thread(load_kernels)
@@ -82,9 +86,3 @@ def settle_memory() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(20_000, 20, 100)
-
-
-def _decode(data: bytes, filename: str) -> Any:
-    from millstream.detector import Detector
-
-    return Detector.from_bytes(data, filename)

@@ -1,0 +1,141 @@
+"""Files that appear whole or not at all, in a folder that several processes share.
+
+A draft is written under a name of its own and synced before it takes its place in one step. Who writes a draft holds a
+lock on it, so a draft nobody holds was left over by a process that died. Changes of the folder take turns under a lock
+on the folder. The system drops locks with their process, however it ends.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from millstream.errors import ModelFileError, NotFoundError, StorageFullError
+
+DRAFT = ".tmp"
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS)
+_NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS)
+_NO_LOCKS = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL)
+
+
+@contextlib.contextmanager
+def draft(folder: Path, data: bytes) -> Iterator[Path]:
+    """A new file holding `data`, on the disk; gone when the block ends, unless it was renamed."""
+    path = folder / f".{os.urandom(12).hex()}{DRAFT}"
+    with contextlib.ExitStack() as ends:
+        with locked(folder):  # nobody clears it away between its making and its lock
+            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+            ends.callback(path.unlink, missing_ok=True)
+            ends.callback(os.close, descriptor)
+            _lock(descriptor, fcntl.LOCK_EX)
+        _write_all(descriptor, data)
+        os.fsync(descriptor)
+        yield path
+
+
+@contextlib.contextmanager
+def locked(folder: Path) -> Iterator[int]:
+    """The turn to change the folder, as its descriptor: who changes names syncs it."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        _lock(descriptor, fcntl.LOCK_EX)
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def place(source: Path, target: Path, replace: bool) -> bool:
+    """Give a draft its name in one step; False when the name is taken and not to be replaced."""
+    try:
+        if not replace:
+            os.link(source, target)
+            return True
+    except FileExistsError:
+        return False
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+        if os.path.lexists(target):  # nobody else makes it meanwhile: the folder is locked
+            return False
+    os.replace(source, target)
+    return True
+
+
+def clear_drafts(folder: Path) -> None:
+    """Remove the drafts that nobody writes any more."""
+    with locked(folder):
+        for path in folder.glob(f".*{DRAFT}"):
+            if stat.S_ISREG(path.lstat().st_mode) and not _is_held(path):
+                path.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def opened(path: Path) -> Iterator[Any]:
+    """A regular file, open for reading; a link, pipe or folder is never opened."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except FileNotFoundError:
+        raise NotFoundError(f"Model file '{path.name}' not found. It was deleted just now.") from None
+    except OSError:
+        raise not_regular(path.name) from None
+    with open(descriptor, "rb") as file:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise not_regular(path.name)
+        yield file
+
+
+def not_regular(filename: str) -> ModelFileError:
+    """The refusal of a name that stands for something else than a file."""
+    return ModelFileError(
+        f"'{filename}' is a link, pipe or folder; allowed are regular files; remove it from the models' folder.",
+        loc=("filename",),
+    )
+
+
+@contextlib.contextmanager
+def storage_errors() -> Iterator[None]:
+    """Turn a full or read-only disk into an error that says so."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _FULL:
+            message = "The disk of the models is full; nothing was changed; make room, then try again."
+        elif error.errno in _FORBIDDEN:
+            message = (
+                f"The folder of the models cannot be written ({os.strerror(error.errno).lower()}); "
+                "nothing was changed; mend its permissions or set LF_DATA_DIR, then try again."
+            )
+        else:
+            raise
+        raise StorageFullError(message) from None
+
+
+def _write_all(descriptor: int, data: bytes) -> None:
+    rest = memoryview(data)
+    while rest:
+        rest = rest[os.write(descriptor, rest) :]
+
+
+def _lock(descriptor: int, operation: int) -> None:
+    try:
+        fcntl.flock(descriptor, operation)
+    except OSError as error:
+        if error.errno not in _NO_LOCKS:
+            raise
+        # A file system without locks: names still appear whole, and links still refuse one that is taken.
+
+
+def _is_held(path: Path) -> bool:
+    with path.open("rb") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            return True
+    return False
