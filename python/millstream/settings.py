@@ -53,6 +53,7 @@ class Settings:
     fit_workers: int = _setting(max(1, (os.cpu_count() or 2) // 2), 1, "processes, and threads, that fit models")
     fit_queue: int = _setting(64, 0, "fits that wait for a worker")
     fit_seconds: float = _setting(600.0, 0.1, "time one fit may run")
+    fit_memory_bytes: int = _setting(4 * 1024**3, 64 * 1024**2, "memory one fit in a process may take")
 
     @property
     def models_dir(self) -> Path:

@@ -4,10 +4,13 @@ import asyncio
 import contextlib
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 from dataclasses import replace
 from pathlib import Path
+from unittest.mock import ANY
 
 import pytest
 from millstream.errors import FitFailedError, InvalidRequestError, OverloadedError, TooLargeError
@@ -29,6 +32,14 @@ def refuse():
 
 def die():
     os.kill(os.getpid(), signal.SIGKILL)
+
+
+def take(count):
+    return len(bytearray(count)).to_bytes(8, "big")
+
+
+def niceness():
+    return os.nice(0).to_bytes(1, "big")
 
 
 def spin(path):
@@ -93,6 +104,76 @@ def test_cancelling_ends_the_child(fits, tmp_path):
         assert fits.pending == 0
 
     asyncio.run(run())
+
+
+def test_a_fit_that_takes_too_much_memory_is_told_and_its_child_lives_on():
+    small = Fits(replace(Settings(), fit_workers=1, fit_memory_bytes=256 * 1024**2))
+
+    async def run():
+        child = await small.run("process", process_id)
+        with pytest.raises(TooLargeError, match="MILLSTREAM_FIT_MEMORY_BYTES"):
+            await small.run("process", take, 300 * 1024**2)
+        assert await small.run("process", take, 100 * 1024**2) == (100 * 1024**2).to_bytes(8, "big")
+        assert await small.run("process", process_id) == child
+
+    small.start()
+    asyncio.run(run())
+    small.close()
+
+
+def test_children_are_polite(fits):
+    assert asyncio.run(fits.run("process", niceness)) == b"\x0a"
+
+
+def test_children_die_with_their_server(tmp_path):
+    """However it ends: here by SIGKILL, while a fit runs."""
+    path = tmp_path / "pid"
+    server = subprocess.Popen([sys.executable, "-c", SPINNING_SERVER, str(path)])
+    while not (path.exists() and path.read_text()):
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            raise AssertionError(f"the server ended with {server.wait(0.05)}")
+    server.kill()
+    server.wait(10)
+    child = int(path.read_text())
+
+    async def run():
+        while _alive(child):
+            await asyncio.sleep(0.01)
+
+    asyncio.run(run())
+
+
+SPINNING_SERVER = """
+import asyncio, sys
+from dataclasses import replace
+from millstream.server.fits import Fits
+from millstream.settings import Settings
+from tests.server.test_fits import spin
+
+fits = Fits(replace(Settings(), fit_workers=1))
+fits.start()
+asyncio.run(fits.run("process", spin, sys.argv[1]))
+"""
+
+
+def test_more_fits_in_processes_than_may_wait_are_refused(tmp_path):
+    few = Fits(replace(Settings(), fit_workers=1, fit_queue=1))
+
+    async def run():
+        tasks = [asyncio.create_task(few.run("process", spin, str(tmp_path / f"pid{n}"))) for n in range(2)]
+        await asyncio.sleep(0)
+        with pytest.raises(OverloadedError) as caught:
+            await few.run("process", echo, b"")
+        assert caught.value.retry_after > 0
+        assert await few.run("thread", echo, b"a") == b"a!"
+        for task in tasks:
+            task.cancel()
+        assert await asyncio.gather(*tasks, return_exceptions=True) == [ANY, ANY]
+        assert await few.run("process", echo, b"b") == b"b!"
+
+    few.start()
+    asyncio.run(run())
+    few.close()
 
 
 def test_a_fit_that_takes_too_long_is_ended(tmp_path):

@@ -29,7 +29,7 @@ Place = Literal["thread", "process"]
 R = TypeVar("R")
 
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
-_PRELOAD = ["millstream.server.fit_preload"]
+_PRELOAD = ["millstream.server.fit_child"]
 _PATIENCE = 0.5  # seconds for a start that is under way, when the server ends
 CONSTS.term_timeout = 0.3  # a child deep in C does not hear SIGTERM; pebble kills it after this
 
@@ -41,6 +41,7 @@ class Fits:
         self._workers = settings.fit_workers
         self._queue = settings.fit_queue
         self._seconds = settings.fit_seconds
+        self._memory_bytes = settings.fit_memory_bytes
         self._threads = ThreadPoolExecutor(settings.fit_workers, thread_name_prefix="fit")
         self._pool: ProcessPool | None = None
         self._pool_lock = threading.Lock()
@@ -66,7 +67,7 @@ class Fits:
         OverloadedError
             As many fits wait as the settings allow.
         TooLargeError
-            The fit in a process ran longer than the settings allow.
+            The fit in a process ran longer, or took more memory, than the settings allow.
         FitFailedError
             The child died, or failed for a reason of its own.
         MillstreamError
@@ -113,10 +114,8 @@ class Fits:
         return await asyncio.get_running_loop().run_in_executor(self._threads, fit, *arguments)
 
     async def _in_process(self, fit: Callable[..., R], arguments: tuple[Any, ...]) -> R:
-        pool = self._pool if self._pool and self._pool.active else await asyncio.to_thread(self._children)
-        work: Future[R] = pool.schedule(fit, args=arguments, timeout=self._seconds)
         try:
-            return await asyncio.wrap_future(work)
+            return await asyncio.wrap_future(await self._scheduled(fit, arguments))
         except MillstreamError:
             raise
         except FitTimeout:
@@ -130,13 +129,21 @@ class Fits:
                 "try again, with fewer rows if it happens twice."
             ) from None
 
+    async def _scheduled(self, fit: Callable[..., R], arguments: tuple[Any, ...]) -> Future[R]:
+        pool = self._pool if self._pool and self._pool.active else await asyncio.to_thread(self._children)
+        task = (self._memory_bytes, fit, *arguments)
+        work: Future[R] = pool.schedule(_run, args=task, timeout=self._seconds)
+        return work
+
     def _children(self) -> ProcessPool:
         with self._pool_lock:
             if self._pool is None or not self._pool.active:  # a child that dies idle ends pebble's whole pool
                 context = multiprocessing.get_context("forkserver")
                 context.set_forkserver_preload(_PRELOAD)
                 with _few_threads(max(1, (os.cpu_count() or 1) // (2 * self._workers))):
-                    self._pool = ProcessPool(self._workers, initializer=_warm_up, context=context)
+                    self._pool = ProcessPool(
+                        self._workers, initializer=_begin, initargs=[self._memory_bytes], context=context
+                    )
                     self._pool.active  # noqa: B018 - starts the forkserver while the variables are set
             return self._pool
 
@@ -156,10 +163,16 @@ def _few_threads(count: int) -> Iterator[None]:
                 os.environ[name] = value
 
 
-def _warm_up() -> None:
-    from millstream.server.fit_preload import fit_small
+def _begin(memory_bytes: int) -> None:
+    from millstream.server import fit_child  # not above: it imports scikit-learn, which the server has no use for
 
-    fit_small()
+    fit_child.begin(memory_bytes)
+
+
+def _run(memory_bytes: int, fit: Callable[..., R], *arguments: Any) -> R:
+    from millstream.server import fit_child
+
+    return fit_child.run(memory_bytes, fit, *arguments)
 
 
 def _nothing() -> None:
