@@ -73,6 +73,14 @@ class ServerProcess:
     def stop(self):
         """SIGTERM; returns the exit code."""
         self.process.terminate()
+        return self._end()
+
+    def kill(self):
+        """SIGKILL."""
+        self.process.kill()
+        self._end()
+
+    def _end(self):
         code = self.process.wait(15)
         self._reader.join(5)
         self.process.stderr.close()

@@ -23,9 +23,14 @@ def check_name(name: str, field: str) -> str:
     return name
 
 
+def is_filename(name: str) -> bool:
+    """Whether `name` may be the name of a model file."""
+    return _FILENAME.match(name) is not None
+
+
 def check_filename(name: str) -> str:
     """`name` if it may be the name of a model file."""
-    if not _FILENAME.match(name):
+    if not is_filename(name):
         raise InvalidRequestError(
             f"'filename' is {_shown(name)}; allowed are up to 200 letters, digits, '.', '_' and '-', "
             "beginning with a letter or digit; list the files with GET /v1/ml/anomaly/models.",

@@ -24,7 +24,7 @@ import msgspec
 from millstream.backend.registry import NAMES
 from millstream.errors import ConflictError, ModelFileError, NotFoundError, TooLargeError
 from millstream.server.atomic_file import clear_drafts, draft, locked, not_regular, opened, place, storage_errors
-from millstream.server.limits import check_filename
+from millstream.server.limits import check_filename, is_filename
 from millstream.server.model_labels import LARGEST_HEADER, Labels, read_labels, with_labels
 
 SUFFIX = ".safetensors"
@@ -172,6 +172,8 @@ class ModelStore:
         self._check_size(f"{base}_{labels['backend']}{SUFFIX}", len(data))
         created = self._next_ns()
         for name in [base] if overwrite else _versions(base, created):
+            if not overwrite and os.path.lexists(self.path_of(name, labels["backend"])):
+                continue  # another fit of this second; not worth a draft
             named = Labels(name=name, base_name=base, created_ns=created, **labels)
             stored = self._write(named, data, self._codec.encoder_text(detector), replace=overwrite)
             if stored is not None:
@@ -309,8 +311,8 @@ class ModelStore:
         files: dict[str, Stored] = {}
         unsound: dict[str, Identity] = {}
         for entry in os.scandir(self.folder):
-            if entry.name.startswith(".") or not entry.name.endswith(SUFFIX):
-                continue
+            if not (entry.name.endswith(SUFFIX) and is_filename(entry.name)):
+                continue  # what no request can name is no model, drafts above all
             with contextlib.suppress(FileNotFoundError, NotFoundError):  # gone meanwhile
                 status = entry.stat(follow_symlinks=False)
                 identity = _identity(status)
