@@ -124,7 +124,7 @@ impl Scratch {
 mod tests {
     use super::{Held, compute};
     use crate::features::{Feature, Plan, Request};
-    use crate::rolling::{Scratch, Window, tail};
+    use crate::rolling::{Scratch, Series, Window, tail};
     use proptest::prelude::*;
 
     fn of_one(feature: Feature, values: &[f64], first_sequence: u64, rows: usize) -> Vec<f64> {
@@ -137,7 +137,8 @@ mod tests {
                 let mut out = std::array::from_fn(|_| vec![7.0; rows]);
                 let columns = out.each_mut().map(Vec::as_mut_slice);
                 let window = Window::new(window, Some(2));
-                tail(values, first_sequence, rows, window, &mut Scratch::default(), columns);
+                let series = Series::new(values, first_sequence);
+                tail(&series, rows, window, &mut Scratch::default(), columns);
                 out[stat as usize].clone()
             }
         }

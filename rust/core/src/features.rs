@@ -5,7 +5,7 @@
 
 use crate::error::{Error, Result, Step};
 use crate::lag;
-use crate::rolling::{self, Scratch, Stat, Window};
+use crate::rolling::{self, Scratch, Series, Stat, Window};
 
 /// The most windows, and the most lags, one request or buffer may have.
 pub const MAX_PERIODS: usize = 1_000;
@@ -228,6 +228,7 @@ impl Plan {
         scratch: &mut Scratch,
         out: &mut [&mut [f64]],
     ) {
+        let series = Series::new(values, first_sequence);
         let mut unwanted = std::mem::take(&mut scratch.unwanted);
         for (window, wanted) in self.windows.iter().zip(out.chunks_exact_mut(self.stats.len().max(1))) {
             let rows = wanted[0].len();
@@ -239,7 +240,7 @@ impl Plan {
                 None => spare.next().unwrap_or_default(),
             });
             let window = Window::new(*window, self.min_samples);
-            rolling::tail(values, first_sequence, rows, window, scratch, out);
+            rolling::tail(&series, rows, window, scratch, out);
         }
         scratch.unwanted = unwanted;
     }

@@ -14,19 +14,21 @@
 
 mod block;
 mod fold;
-mod full;
 mod live;
+mod lockstep;
 #[cfg(test)]
 mod naive;
 mod part;
 mod tail;
 #[cfg(test)]
 mod tests;
+mod turn;
 mod widest;
 
-pub use full::full;
 pub use live::Live;
-pub use tail::tail;
+pub use tail::{Series, tail};
+
+use widest::Widest;
 
 /// A statistic over a window of rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -87,20 +89,29 @@ impl Window {
 pub type Columns<'a> = [&'a mut [f64]; 4];
 
 /// Memory the kernel works in, kept between calls so that no call pays for fresh pages.
-#[derive(Default)]
 pub struct Scratch {
-    lanes: block::Lanes,
-    single: block::Single,
+    widest: Widest,
+    lockstep: lockstep::Memory,
     suffix: Vec<part::Part>,
     /// Results nobody asked for.
     pub(crate) unwanted: Vec<f64>,
 }
 
+impl Default for Scratch {
+    fn default() -> Self {
+        Self::on(Widest::of_this_machine())
+    }
+}
+
 impl Scratch {
+    fn on(widest: Widest) -> Self {
+        Self { widest, lockstep: lockstep::Memory::default(), suffix: Vec::new(), unwanted: Vec::new() }
+    }
+
     /// The bytes it holds.
+    #[cfg(not(loom))]
     pub(crate) fn bytes(&self) -> usize {
-        self.lanes.capacity() * size_of::<block::Finite<{ block::LANES }>>()
-            + self.single.capacity() * size_of::<block::Finite<1>>()
+        self.lockstep.bytes()
             + self.suffix.capacity() * size_of::<part::Part>()
             + self.unwanted.capacity() * size_of::<f64>()
     }

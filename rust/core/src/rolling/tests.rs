@@ -1,5 +1,6 @@
 use super::naive::naive;
-use super::{Live, Scratch, Window, full, tail};
+use super::widest::Widest;
+use super::{Live, Scratch, Series, Window, tail};
 use crate::features::Plan;
 use proptest::prelude::*;
 
@@ -8,15 +9,17 @@ fn kernel(values: &[f64], first_sequence: u64, window: Window) -> [Vec<f64>; 4] 
 }
 
 fn newest(values: &[f64], first_sequence: u64, rows: usize, window: Window) -> [Vec<f64>; 4] {
-    let mut out = std::array::from_fn(|_| vec![7.0; rows]);
-    tail(
-        values,
-        first_sequence,
-        rows,
-        window,
-        &mut Scratch::default(),
-        out.each_mut().map(Vec::as_mut_slice),
-    );
+    let on = |widest| {
+        let mut out = std::array::from_fn(|_| vec![7.0; rows]);
+        let columns = out.each_mut().map(Vec::as_mut_slice);
+        tail(&Series::new(values, first_sequence), rows, window, &mut Scratch::on(widest), columns);
+        out
+    };
+    let out = on(Widest::of_this_machine());
+    for widest in Widest::all() {
+        let bits = |column: &Vec<f64>| column.iter().map(|x| x.to_bits()).collect::<Vec<_>>();
+        assert_eq!(out.each_ref().map(bits), on(widest).each_ref().map(bits), "{widest:?}");
+    }
     out
 }
 
@@ -127,7 +130,7 @@ fn an_infinity_leaves_with_its_row() {
 
 #[test]
 fn no_rows_give_no_results() {
-    full(&[], 3, Window::new(4, None), &mut Scratch::default(), [&mut [], &mut [], &mut [], &mut []]);
+    assert!(kernel(&[], 3, Window::new(4, None)).iter().all(Vec::is_empty));
 }
 
 #[test]

@@ -2,7 +2,8 @@
 //! code twice, for every x86-64 and for AVX2, so both give the same bits. Measured: 48 features of a row are kept up
 //! in about 60 % of the time with AVX2.
 
-use super::live::Columns;
+use super::lockstep::{self, Memory};
+use super::{live, turn};
 
 /// Which code a machine runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,11 +29,29 @@ impl Widest {
         Self::Any
     }
 
-    /// [`Columns::push`].
+    /// All there are on this machine.
+    #[cfg(test)]
+    pub(super) fn all() -> Vec<Self> {
+        let mut all = vec![Self::Any, Self::of_this_machine()];
+        all.dedup();
+        all
+    }
+
+    /// [`lockstep::blocks`].
+    pub(super) fn blocks(self, values: &[f64], rows: usize, memory: &mut Memory, out: super::Columns<'_>) {
+        match self {
+            Self::Any => lockstep::blocks(values, rows, turn::Plainly, memory, out),
+            // SAFETY: the proof is made only where the machine was found to have AVX2.
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2(avx2) => unsafe { blocks_avx2(values, rows, avx2, memory, out) },
+        }
+    }
+
+    /// [`live::Columns::push`].
     #[inline(always)]
     pub(super) fn push<const L: usize>(
         self,
-        columns: &mut Columns<L>,
+        columns: &mut live::Columns<L>,
         sequence: u64,
         values: &[f64],
         out: &mut [f64],
@@ -46,12 +65,18 @@ impl Widest {
     }
 }
 
-fn push<const L: usize>(columns: &mut Columns<L>, sequence: u64, values: &[f64], out: &mut [f64]) {
+fn push<const L: usize>(columns: &mut live::Columns<L>, sequence: u64, values: &[f64], out: &mut [f64]) {
     columns.push(sequence, values, out);
 }
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2")]
-fn push_avx2<const L: usize>(columns: &mut Columns<L>, sequence: u64, values: &[f64], out: &mut [f64]) {
+fn push_avx2<const L: usize>(columns: &mut live::Columns<L>, sequence: u64, values: &[f64], out: &mut [f64]) {
     columns.push(sequence, values, out);
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2")]
+fn blocks_avx2(values: &[f64], rows: usize, avx2: Avx2, memory: &mut Memory, out: super::Columns<'_>) {
+    lockstep::blocks(values, rows, avx2, memory, out);
 }
