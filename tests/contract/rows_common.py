@@ -130,6 +130,19 @@ RULES = [
         setup=(create("huge"),),
         unchanged=POLARS + "/buffers/huge",
     ),
+    *(
+        Rule(
+            f"a number beyond float64 in {where} is refused",
+            ("POST", POLARS + "/buffers", b'{"buffer_id":"beyond",%s}' % text),
+            422,
+            loc=[field],
+            unchanged=POLARS + "/buffers",
+        )
+        for where, field, text in (
+            ("a field", "window_size", b'"window_size":1e400'),
+            ("an unknown field", "x", b'"x":{"a":[1e400]}'),
+        )
+    ),
     Rule("sizes have a limit", create("large", window_size=10_000_001), 422, loc=["window_size"]),
     Rule(
         "windows have a limit",

@@ -6,6 +6,7 @@ looked whether the name exists and nothing conflicts, so that the order of check
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from functools import cache
 from typing import Any, Literal, TypeVar
@@ -20,6 +21,8 @@ from millstream.server.limits import NAME, NAME_RULE
 
 S = TypeVar("S", bound=Struct)
 RowKind = Literal["typed", "numeric", "text"]
+_EXACT = 2.0**53  # below it float64 holds every integer
+_LARGEST = int(sys.float_info.max)
 
 
 def read(body: bytes, rows: RowKind | None) -> Body:
@@ -41,9 +44,13 @@ def envelope(body: Body, struct: type[S]) -> tuple[S, list[str]]:
         With the place and the reason of every value that is not allowed.
     """
     try:
-        return _strict(struct).decode(body.envelope), []
+        ask = _strict(struct).decode(body.envelope)
     except (msgspec.ValidationError, InvalidRequestError):
         return _field_by_field(_members(body.envelope), struct)
+    for name in _open_floats(struct):
+        if abs(getattr(ask, name) or 0.0) >= _EXACT:  # perhaps an integer that was rounded to it
+            return _field_by_field(_members(body.envelope), struct)
+    return ask, []
 
 
 def query(pairs: Mapping[str, str], struct: type[S]) -> tuple[S, list[str]]:
@@ -52,8 +59,16 @@ def query(pairs: Mapping[str, str], struct: type[S]) -> tuple[S, list[str]]:
 
 
 def _field_by_field(members: dict[str, Raw], struct: type[S]) -> tuple[S, list[str]]:
-    values = {name: msgspec.json.decode(raw) for name, raw in members.items()}
+    values = {name: _value(name, raw) for name, raw in members.items()}
     return _bind({name: _whole(value) for name, value in values.items()}, struct, strict=True)
+
+
+def _value(name: str, raw: Raw) -> Any:
+    try:
+        return msgspec.json.decode(raw)
+    except msgspec.ValidationError:  # it was read as JSON before; the one thing left to refuse is a number
+        message = f"'{_short(name)}' has a number beyond float64; allowed is at most 1.8e308; correct it."
+        raise InvalidRequestError(message, loc=(name,)) from None
 
 
 def _members(text: bytes) -> dict[str, Raw]:
@@ -77,6 +92,10 @@ def _bind(values: dict[str, Any], struct: type[S], strict: bool) -> tuple[S, lis
                 given = "is null" if name in values else "is missing"
                 refusals.append(Refusal((name,), f"'{name}' {given}; required is {describe(field.type)}; send it."))
             continue
+        if any(isinstance(kind, FloatType) for kind in _kinds(field.type)) and _is_rounded(value):
+            message = f"'{name}' is {_short(str(value))}, which float64 cannot hold exactly; send a number it holds."
+            refusals.append(Refusal((name,), message))
+            continue
         try:
             bound[field.name] = msgspec.convert(value, _annotation(struct, field.name), strict=strict)
         except msgspec.ValidationError as error:
@@ -95,6 +114,10 @@ def _whole(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _whole(item) for key, item in value.items()}
     return value
+
+
+def _is_rounded(value: Any) -> bool:
+    return type(value) is int and (abs(value) > _LARGEST or float(value) != value)
 
 
 def _refusal(name: str, value: Any, kind: Type, reason: str) -> Refusal:
@@ -160,6 +183,20 @@ def _fields(struct: type[Struct]) -> dict[str, Field]:
     kind = msgspec.inspect.type_info(struct)
     assert isinstance(kind, StructType)
     return {field.encode_name: field for field in kind.fields}
+
+
+@cache
+def _open_floats(struct: type[Struct]) -> tuple[str, ...]:
+    """Fields of any number, however large."""
+    return tuple(
+        field.name
+        for field in _fields(struct).values()
+        if any(isinstance(kind, FloatType) and kind.le is None for kind in _kinds(field.type))
+    )
+
+
+def _kinds(kind: Type) -> tuple[Type, ...]:
+    return kind.types if isinstance(kind, UnionType) else (kind,)
 
 
 @cache
