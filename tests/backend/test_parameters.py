@@ -34,6 +34,7 @@ def test_the_defaults_stand_where_nothing_is_given():
     [
         ({"count": 10}, 10),
         ({"count": 2.0}, 2),
+        ({"count": None}, 3),
         ({"share": 1}, 1),
         ({"share": None}, None),
         ({"bins": "auto"}, "auto"),
@@ -56,7 +57,6 @@ def test_a_value_that_is_allowed_is_taken(given, taken):
         ({"count": 0}, "an integer from 1 to 10"),
         ({"count": 2.5}, "an integer from 1 to 10"),
         ({"count": True}, "an integer from 1 to 10"),
-        ({"count": None}, "an integer from 1 to 10"),
         ({"count": "3"}, "an integer from 1 to 10"),
         ({"count": 10**400}, "an integer from 1 to 10"),
         ({"share": float("nan")}, "a number from 0.1 to 1.0 or null"),

@@ -182,6 +182,10 @@ def checked_array(arrays: Mapping[str, NDArray[Any]], name: str, dtype: type[np.
 
 def checked_params(info: BackendInfo, given: Mapping[str, Any]) -> dict[str, Any]:
     """The defaults with `given`; an unknown or bad one is refused and the valid ones are listed."""
+    if not isinstance(given, Mapping):
+        raise InvalidRequestError(
+            f"'params' is {short(given)}; allowed is a mapping from names to values; send one.", loc=("params",)
+        )
     taken: dict[str, Any] = {}
     for name, value in given.items():
         known = info.parameter_info.get(name)
@@ -191,6 +195,8 @@ def checked_params(info: BackendInfo, given: Mapping[str, Any]) -> dict[str, Any
                 f"'params' has {name!r}, which {info.backend} does not know; allowed are: {valid}; leave it out.",
                 loc=("params", name),
             )
+        if value is None:
+            continue  # as if not given
         whole = known.type == "int" and isinstance(value, float) and value.is_integer()
         taken[name] = int(value) if whole else value  # JSON has one kind of number
         if not _fits(known, taken[name]):
@@ -201,8 +207,6 @@ def checked_params(info: BackendInfo, given: Mapping[str, Any]) -> dict[str, Any
 
 
 def _fits(parameter: Parameter, value: Any) -> bool:
-    if value is None:
-        return parameter.default is None
     if isinstance(value, str):
         return value in parameter.choices
     if parameter.type == "ints":
