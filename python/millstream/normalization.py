@@ -16,6 +16,7 @@ Floats = NDArray[np.float64]
 Normalization = Literal["standardization", "zscore", "raw"]
 _LARGEST = float(np.finfo(np.float64).max)
 _SQUARES_OVERFLOW = 1e150
+_ROUNDING = 8 * float(np.finfo(np.float64).eps)
 NORMALIZATIONS: tuple[Normalization, ...] = get_args(Normalization)
 
 
@@ -60,13 +61,19 @@ def learn(raw: Floats, contamination: float) -> ScoreStatistics:
     parts = raw / unit
     low, median, high = (float(v) * unit for v in np.percentile(parts, [25, 50, 75]))
     mean, std = float(np.mean(parts)) * unit, float(np.std(parts)) * unit
-    iqr = min(high - low, _LARGEST) or std or 1.0
-    std = std or 1.0
+    rounding = _ROUNDING * largest  # equal scores differ by their last digits, and a mean from what it is the mean of
+    iqr = _beyond(min(high - low, _LARGEST), rounding) or _beyond(std, rounding) or 1.0
+    if std <= rounding:
+        mean, std = median, 1.0
     rank = 100 * (1 - contamination)
     first, second = (
         float(np.percentile(_normalize(raw, kind, median, iqr, mean, std), rank)) for kind in NORMALIZATIONS[:2]
     )
     return ScoreStatistics(median, iqr, mean, std, (first, second, float(np.percentile(parts, rank)) * unit))
+
+
+def _beyond(width: float, rounding: float) -> float:
+    return width if width > rounding else 0.0
 
 
 def checked(kind: str) -> Normalization:
