@@ -3,7 +3,8 @@
 import millstream as ms
 import numpy as np
 import pytest
-from millstream.errors import InvalidRequestError, ModelFileError, NotFittedError
+from millstream import normalization
+from millstream.errors import InvalidRequestError, ModelFileError, NotFittedError, NotFoundError
 
 TRAINING = np.random.default_rng(5).lognormal(size=(200, 2))
 
@@ -38,6 +39,80 @@ def test_a_missing_value_counts_as_the_training_median(detector):
 def test_an_unfitted_detector_says_so():
     with pytest.raises(NotFittedError):
         ms.Detector("ecod").raw_score([[1.0]])
+
+
+@pytest.mark.parametrize("ask", ["score", "raw_score", "detect"])
+def test_an_unfitted_detector_says_so_whatever_is_asked(ask):
+    with pytest.raises(NotFittedError):
+        getattr(ms.Detector("ecod"), ask)([[1.0]])
+
+
+@pytest.mark.parametrize("refused", [np.zeros((0, 5)), np.zeros((1, 5)), [["x"]], [[1.0, None], [2.0, 3.0]]])
+def test_a_refused_refit_leaves_the_earlier_model_whole(refused):
+    fitted = ms.Detector("ecod").fit(TRAINING)
+    before = fitted.to_bytes()
+    with pytest.raises(InvalidRequestError):
+        fitted.fit(refused)
+    assert fitted.to_bytes() == before
+    assert fitted.score(TRAINING[:3].tolist()).tolist() == fitted.score(TRAINING[:3]).tolist()
+
+
+def test_named_rows_are_matched_by_name_where_the_model_has_none(detector):
+    rows = [{"column_1": 1.0, "column_0": 9.0}, {"column_0": 2.0, "column_1": None}]
+    found = detector.detect(rows)
+    assert found.raw_score.tolist() == detector.raw_score([[9.0, 1.0], [2.0, None]]).tolist()
+    assert found.named
+    with pytest.raises(InvalidRequestError, match="lists of 2 numbers, or the names column_0, column_1"):
+        detector.score([{"a": 1.0, "b": 9.0}])
+
+
+@pytest.mark.parametrize(
+    ("given", "word"),
+    [
+        ({"seed": -1}, "'seed' is -1; allowed is an integer from 0 to 4,294,967,295"),
+        ({"seed": 2**32}, "'seed' is"),
+        ({"seed": "a"}, "'seed' is 'a'"),
+        ({"seed": None}, "'seed' is None"),
+        ({"epochs": 0}, "'epochs' is 0"),
+        ({"batch_size": 0.5}, "'batch_size' is 0.5"),
+        ({"contamination": "a"}, "'contamination' is 'a'"),
+        ({"contamination": True}, "'contamination' is True"),
+        ({"params": [1]}, "'params' is"),
+        ({"schema": "numeric"}, "'schema' is"),
+        ({"schema": {"a": []}}, "'schema' has"),
+    ],
+)
+def test_a_setting_that_is_not_allowed_is_refused_at_once(given, word):
+    with pytest.raises(InvalidRequestError) as refused:
+        ms.Detector("ecod", **given)
+    assert word in str(refused.value)
+
+
+def test_numbers_of_numpy_are_settings_too():
+    given = ms.Detector("ecod", contamination=np.float32(0.25), seed=np.int64(3))
+    assert (given.settings.contamination, given.settings.seed) == (0.25, 3)
+    assert ms.Detector.from_bytes(given.fit(TRAINING).to_bytes()).settings == given.settings
+
+
+def test_training_scores_cannot_be_written(detector):
+    for fitted in (detector, ms.Detector.from_bytes(detector.to_bytes())):
+        with pytest.raises(ValueError, match="read-only"):
+            fitted.training_raw_scores[0] = 1.0
+
+
+def test_a_file_that_is_not_there_is_not_found(tmp_path):
+    with pytest.raises(NotFoundError, match=r"none\.safetensors"):
+        ms.Detector.load(tmp_path / "none.safetensors")
+    with pytest.raises(ModelFileError, match="is a directory"):
+        ms.Detector.load(tmp_path)
+
+
+@pytest.mark.parametrize("value", [0.1, 1 / 3, 7e-5, 1e300])
+def test_equal_training_scores_have_no_width(value):
+    statistics = normalization.learn(np.full(1000, value), 0.1)
+    assert (statistics.iqr, statistics.std) == (1.0, 1.0)
+    assert statistics.normalize(np.array([value]), "zscore").tolist() == [0.0]
+    assert statistics.normalize(np.array([value]), "standardization").tolist() == [0.5]
 
 
 def test_another_width_is_refused_with_the_columns(detector):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -22,6 +22,7 @@ from millstream.scaling import Scaling
 
 Floats = NDArray[np.float64]
 _FLOAT64 = np.dtype(np.float64)
+_WHOLE = (("seed", 0, 2**32 - 1), ("epochs", 1, 2**31 - 1), ("batch_size", 1, 2**31 - 1))
 
 
 @dataclass(frozen=True)
@@ -40,9 +41,9 @@ class FitSettings:
 
     def check(self) -> FitSettings:
         """These settings, or `InvalidRequestError` naming the first that is not allowed."""
-        if not 0 < self.contamination <= 0.5:
+        if not _is_number(self.contamination) or not 0 < self.contamination <= 0.5:
             raise InvalidRequestError(
-                f"'contamination' is {self.contamination}; allowed is above 0 and at most 0.5; correct it.",
+                f"'contamination' is {self.contamination!r}; allowed is above 0 and at most 0.5; correct it.",
                 loc=("contamination",),
             )
         normalization.checked(self.normalization)
@@ -52,8 +53,9 @@ class FitSettings:
             )
         if self.schema is not None:
             encoding.checked_schema(self.schema)
+        whole: dict[str, Any] = {name: _whole(name, getattr(self, name), least, most) for name, least, most in _WHOLE}
         self.new_backend()
-        return self
+        return replace(self, contamination=float(self.contamination), **whole)
 
     @property
     def text_columns(self) -> tuple[str, ...]:
@@ -181,22 +183,32 @@ class Detector:
 
     def _fit(self, rows: FitRows) -> Detector:
         values = rows.values
-        self._encoder = Encoder.from_json(rows.encoder) if rows.encoder is not None else None
-        self._columns = rows.columns
-        self._scaling = scaling.learn(values)
+        encoder = Encoder.from_json(rows.encoder) if rows.encoder is not None else None
         backend = self.settings.new_backend()
         _check_enough(backend, values)
-        raw = _finite(backend.fit(self._scaling.apply(self._scaling.impute(values)[0])))
-        self._statistics = normalization.learn(raw, self.settings.contamination)
-        self._training_raw_scores = raw
-        self._serve(backend)
+        learned = scaling.learn(values)
+        raw = _finite(backend.fit(learned.apply(learned.impute(values)[0])))
+        statistics = normalization.learn(raw, self.settings.contamination)
+        self._become(backend, encoder, rows.columns, learned, statistics, raw)
         return self
 
-    def _serve(self, backend: Backend) -> None:
-        """Score with `backend` from now on."""
-        self._backend = backend
-        self._score_values = backend.scorer(self._scaling)
-        self._by_position = self._encoder is None or not self._encoder.text_columns
+    def _become(
+        self,
+        backend: Backend,
+        encoder: Encoder | None,
+        columns: tuple[str, ...],
+        scaling: Scaling,
+        statistics: ScoreStatistics,
+        training_raw_scores: Floats,
+    ) -> None:
+        """Score with these from now on. Nothing has changed before, so a fit that fails leaves the earlier one."""
+        scorer = backend.scorer(scaling)
+        self._backend, self._score_values = backend, scorer
+        self._encoder, self._columns, self._scaling = encoder, columns, scaling
+        self._statistics = statistics
+        self._training_raw_scores = training_raw_scores.view()
+        self._training_raw_scores.flags.writeable = False
+        self._by_position = encoder is None or not encoder.text_columns
 
     def raw_score(self, data: object) -> Floats:
         """The backend's own scores (n), higher = more anomalous; missing values count as the training median."""
@@ -206,22 +218,24 @@ class Detector:
                 scores = np.empty(len(data))
                 if self._score_values(data, scores):
                     return scores
-        return self._scores_of(self._values(data))  # reads anything, and says what is wrong with it
+        return self._scores_of(self._values(self._table(data)))  # reads anything, and says what is wrong with it
 
     def score(self, data: object, normalization: str | None = None) -> Floats:
         """Normalized scores (n)."""
-        return self._statistics.normalize(self.raw_score(data), normalization or self.normalization)
+        raw = self.raw_score(data)
+        return self._statistics.normalize(raw, normalization or self.normalization)
 
     def detect(self, data: object, threshold: float | None = None, normalization: str | None = None) -> Detection:
         """Scores and anomalies: those with a score above `threshold`, the learned one by default."""
         kind = normalization or self.normalization
-        values = self._values(data)
+        table = self._table(data)
+        values = self._values(table)
         raw = self._scores_of(values)
         missing = np.isnan(values)
         imputed = missing if missing.any() else None
         score = self._statistics.normalize(raw, kind)
         limit = self._statistics.threshold(kind) if threshold is None else float(threshold)
-        return Detection(score, raw, score > limit, limit, imputed, self._columns, self._encoder is not None)
+        return Detection(score, raw, score > limit, limit, imputed, self._columns, table.named)
 
     def threshold(self, normalization: str | None = None) -> float:
         """The learned threshold of that normalization."""
@@ -233,8 +247,8 @@ class Detector:
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Detector:
-        """Read a model from a file; `ModelFileError` if it is none."""
-        return cls.from_bytes(Path(path).read_bytes(), Path(path).name)
+        """Read a model from a file; `NotFoundError` if there is none, `ModelFileError` if it is no model."""
+        return cls.from_bytes(model_file.read(path), Path(path).name)
 
     def to_bytes(self) -> bytes:
         """The bytes of the model file."""
@@ -272,21 +286,21 @@ class Detector:
 
     def _take(self, meta: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> None:
         """Become what a file holds. A checksum shows damage, not intent: kernels trust only what was checked here."""
-        self._columns = _checked_names(meta["columns"])
-        width = len(self._columns)
-        self._encoder = Encoder.from_json(arrays["encoder"].tobytes().decode()) if "encoder" in arrays else None
-        if self._encoder is not None and self._encoder.features != self._columns:
+        columns = _checked_names(meta["columns"])
+        width = len(columns)
+        encoder = Encoder.from_json(arrays["encoder"].tobytes().decode()) if "encoder" in arrays else None
+        if encoder is not None and encoder.features != columns:
             raise ValueError("the encoder makes other columns")
-        self._statistics = ScoreStatistics.checked(meta["statistics"])
-        self._scaling = Scaling(_finite_floats(arrays["centers"], width), _finite_floats(arrays["widths"], width))
-        if not (self._scaling.widths > 0).all():
+        statistics = ScoreStatistics.checked(meta["statistics"])
+        stored = Scaling(_finite_floats(arrays["centers"], width), _finite_floats(arrays["widths"], width))
+        if not (stored.widths > 0).all():
             raise ValueError("a column has no width")
-        self._training_raw_scores = _finite_floats(arrays["training_raw_scores"], None)
+        raw = _finite_floats(arrays["training_raw_scores"], None)
         backend = self.settings.new_backend()
         backend.take({key.removeprefix("backend."): a for key, a in arrays.items() if key.startswith("backend.")})
         if backend.width > width:
             raise ValueError("the backend reads more columns than there are")
-        self._serve(backend)
+        self._become(backend, encoder, columns, stored, statistics, raw)
 
     def _fitted(self) -> Detector:
         if self._backend is None:
@@ -298,12 +312,16 @@ class Detector:
         self._score_values(np.ascontiguousarray(values, dtype=np.float64), scores)
         return scores
 
-    def _values(self, data: object) -> Floats:
-        self._fitted()
-        table = as_table(data, self._encoder.text_columns if self._encoder is not None else ())
+    def _table(self, data: object) -> Table:
+        encoder = self._fitted()._encoder
+        return as_table(data, encoder.text_columns if encoder is not None else ())
+
+    def _values(self, table: Table) -> Floats:
         if self._encoder is not None and table.named:
             return self._encoder.encode(table)
         width = len(self._columns)
+        if table.named and len(table):
+            return self._by_name(table)
         if len(table) and len(table.columns) != width:
             raise InvalidRequestError(
                 f"The rows have {len(table.columns)} columns; the model was fitted on {width} "
@@ -316,6 +334,21 @@ class Detector:
                 loc=("data",),
             )
         return table.matrix() if len(table) else np.empty((0, width))
+
+    def _by_name(self, table: Table) -> Floats:
+        """The values of named rows for a model that was fitted on rows without names."""
+        if set(table.columns) != set(self._columns):
+            raise InvalidRequestError(
+                f"The rows have the names {_listed(table.columns)}; the model was fitted on rows without names: "
+                f"allowed are lists of {len(self._columns)} numbers, or the names {_listed(self._columns)}; "
+                "send those.",
+                loc=("data",),
+            )
+        return table.matrix(list(self._columns))
+
+
+def _listed(names: Sequence[str], most: int = 20) -> str:
+    return ", ".join(names[:most]) + (", ..." if len(names) > most else "")
 
 
 def _not_fitted(*_: Floats) -> bool:
@@ -364,6 +397,18 @@ def _finite_floats(array: NDArray[Any], length: int | None) -> Floats:
     if array.dtype != np.float64 or array.ndim != 1 or length not in (None, len(array)) or not np.isfinite(array).all():
         raise ValueError("an array is not of finite numbers, one to a column")
     return array
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
+
+
+def _whole(name: str, value: Any, least: int, most: int) -> int:
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or not least <= value <= most:
+        raise InvalidRequestError(
+            f"'{name}' is {value!r}; allowed is an integer from {least:,} to {most:,}; correct it.", loc=(name,)
+        )
+    return int(value)
 
 
 def _check_complete(rows: FitRows) -> None:

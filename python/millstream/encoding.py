@@ -110,6 +110,10 @@ class Encoder:
 
 def checked_schema(schema: Mapping[str, str]) -> dict[str, str]:
     """`schema` if it names known encodings."""
+    if not isinstance(schema, Mapping):
+        raise InvalidRequestError(
+            f"'schema' is {schema!r:.80}; allowed is a mapping from columns to encodings; send one.", loc=("schema",)
+        )
     for column, kind in schema.items():
         if kind not in ENCODINGS:
             raise InvalidRequestError(

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import platform
 from collections.abc import Mapping
 from functools import cache
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from millstream.errors import ModelFileError
+from millstream.errors import ModelFileError, NotFoundError
 
 FORMAT_VERSION = 1
 _DTYPES = {"<f8": "F64", "<f4": "F32", "<i8": "I64", "<i4": "I32", "|u1": "U8", "|b1": "BOOL"}
@@ -38,6 +40,17 @@ def encode(meta: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> bytes
     head = json.dumps(header, ensure_ascii=False).encode()
     head += b" " * (-len(head) % 8)
     return b"".join((len(head).to_bytes(8, "little"), head, *parts))
+
+
+def read(path: str | os.PathLike[str]) -> bytes:
+    """The bytes of a file; `NotFoundError` if there is none, `ModelFileError` if it cannot be read."""
+    try:
+        return Path(path).read_bytes()
+    except FileNotFoundError:
+        raise NotFoundError(f"There is no file '{os.fspath(path)}'; correct the path or save a model there.") from None
+    except OSError as error:
+        reason = (error.strerror or type(error).__name__).lower()
+        raise ModelFileError(f"The file '{os.fspath(path)}' cannot be read ({reason}); correct the path.") from None
 
 
 @cache

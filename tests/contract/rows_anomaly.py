@@ -145,6 +145,7 @@ FIT = [
         422,
         says=("n_estimators",),
     ),
+    Rule("null for a parameter means not sent", fit("b7b", backend="isolation_forest", params={"n_estimators": None})),
     Rule(
         "an unknown encoding is 422 and the known are listed",
         fit("b7", NAMED, schema={"x": "magic", "y": "numeric"}),
@@ -220,6 +221,20 @@ SCORE = [
         expect={"summary": {"threshold": 0.99999, "anomaly_count": 0}},
     ),
     Rule(
+        "a threshold that float64 cannot hold is 422",
+        score("s6b", threshold=2**53 + 1),
+        422,
+        setup=(fit("s6b"),),
+        loc=["threshold"],
+    ),
+    Rule("... nor one beyond float64", score("s6b", threshold=10**400), 422, loc=["threshold"]),
+    Rule(
+        "a large threshold that it holds is fine",
+        score("s6c", threshold=2**53 + 2),
+        setup=(fit("s6c"),),
+        expect={"summary": {"threshold": 2.0**53 + 2}},
+    ),
+    Rule(
         "raw scores are raw",
         score("s7", normalization="raw", threshold=-1e9),
         setup=(fit("s7"),),
@@ -236,6 +251,26 @@ SCORE = [
         score("s9", [{"x": 1.0}]),
         setup=(fit("s9", NAMED),),
         expect={"data": [{"imputed": ["y"]}]},
+    ),
+    Rule(
+        "... by index in lists, whatever the model was fitted on",
+        score("s9b", [[1.0, None]]),
+        setup=(fit("s9b", NAMED),),
+        expect={"data": [{"imputed": ["1"]}]},
+    ),
+    Rule(
+        "mappings are matched by name where the model was fitted on lists",
+        score("s9c", [{"column_1": 5.0, "column_0": None}], threshold=0.5),
+        setup=(fit("s9c"),),
+        expect={"data": [{"imputed": ["column_0"]}]},
+    ),
+    Rule(
+        "... and refused when they have other names",
+        score("s9d", [{"y": 5.0, "x": 1.0}]),
+        422,
+        setup=(fit("s9d"),),
+        loc=["data"],
+        says=("column_0, column_1",),
     ),
     Rule("another width is 422", score("s10", [[1.0]]), 422, setup=(fit("s10"),)),
     Rule(
