@@ -128,11 +128,9 @@ class Body:
     @property
     def form(self) -> Literal["absent", "null", "mapping", "mappings", "lists", "empty", "other"]: ...  # of the rows
     # InvalidRequestError with loc (key, row, column) for the first bad cell. Columns named in `text` come as the
-    # text that was sent, whatever they hold (rows="text" only; the same names at every call).
-    def table(
-        self,
-        text: Sequence[str] = ...,
-    ) -> Table: ...
+    # text that was sent, whatever they hold (rows="text" only); columns not in `only` are left out, whatever they hold.
+    # The same names at every call.
+    def table(self, text: Sequence[str] = ..., only: Sequence[str] | None = None) -> Table: ...
 
 def read_body(body: bytes, key: str | None = ..., rows: Literal["typed", "numeric", "text"] = "typed") -> Body: ...
 
@@ -145,6 +143,7 @@ def read_rows(
     columns: Sequence[str] | None = None,
     rows: Literal["typed", "numeric", "text"] = "typed",
     text: Sequence[str] = ...,
+    only: Sequence[str] | None = None,
 ) -> Table: ...
 def rolling(
     values: object,

@@ -57,11 +57,6 @@ class FitSettings:
         self.new_backend()
         return replace(self, contamination=float(self.contamination), **whole)
 
-    @property
-    def text_columns(self) -> tuple[str, ...]:
-        """Columns that the schema reads as text, whatever they hold."""
-        return encoding.text_columns(self.schema or {})
-
     def new_backend(self) -> Backend:
         """An unfitted backend with these settings."""
         context = FitContext(self.contamination, self.seed, self.epochs, self.batch_size)
@@ -179,7 +174,7 @@ class Detector:
         InvalidRequestError
             With the place of the first value that is not allowed.
         """
-        return self._fit(prepare(self.settings, as_table(data, self.settings.text_columns)))
+        return self._fit(prepare(self.settings, as_table(data, self.settings.schema)))
 
     def _fit(self, rows: FitRows) -> Detector:
         values = rows.values
@@ -314,7 +309,7 @@ class Detector:
 
     def _table(self, data: object) -> Table:
         encoder = self._fitted()._encoder
-        return as_table(data, encoder.text_columns if encoder is not None else ())
+        return as_table(data, encoder.schema if encoder is not None else None)
 
     def _values(self, table: Table) -> Floats:
         if self._encoder is not None and table.named:
@@ -356,9 +351,9 @@ def _not_fitted(*_: Floats) -> bool:
     raise NotFittedError("The detector is not fitted; call fit first.")
 
 
-def as_table(data: object, text: Sequence[str] = ()) -> Table:
-    """`data` as a table: it is one, or becomes one, its columns named in `text` as the text that was sent."""
-    return data if isinstance(data, Table) else read_rows(data, None, "text", text)
+def as_table(data: object, schema: Mapping[str, str] | None) -> Table:
+    """`data` as a table: it is one, or becomes one, of the columns of `schema` (None: of all)."""
+    return data if isinstance(data, Table) else read_rows(data, None, "text", *encoding.wanted_columns(schema))
 
 
 def prepare(settings: FitSettings, table: Table, most_categories: int = encoding.MOST_CATEGORIES) -> FitRows:

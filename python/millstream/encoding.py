@@ -128,6 +128,11 @@ def text_columns(schema: Mapping[str, str]) -> tuple[str, ...]:
     return tuple(column for column, kind in schema.items() if kind != "numeric")
 
 
+def wanted_columns(schema: Mapping[str, str] | None) -> tuple[tuple[str, ...], tuple[str, ...] | None]:
+    """What to read for `schema`: the columns that come as text, and all columns that count (None: all there are)."""
+    return ((), None) if schema is None else (text_columns(schema), tuple(schema))
+
+
 def infer(table: Table) -> dict[str, str]:
     """A schema for `table`: numbers numeric, booleans binary, text label, or hash over 100 distinct values."""
     schema = {}

@@ -164,6 +164,23 @@ FIT = [
     Rule("a refused fit leaves the earlier model", score("b9"), setup=(fit("b9"),), expect={"total_count": 2}),
     Rule("constant columns have a defined result", fit("b10", [[1.0, n] for n in range(20)])),
     Rule(
+        "fields outside the schema are ignored whatever they hold",
+        fit("b13", [r | {"z": [n], "id": 2**63 + n} for n, r in enumerate(NAMED)], schema={"x": "numeric"}),
+        expect={"encoder": {"schema": {"x": "numeric"}, "features": ["x"]}},
+    ),
+    Rule(
+        "... in scoring too",
+        score("b14", [NAMED[0] | {"z": [1, 2], "id": 2**63 + 1}]),
+        setup=(fit("b14", NAMED),),
+        expect={"total_count": 1},
+    ),
+    Rule(
+        "a non-string in a categorical column counts by its JSON text, whatever float64 can hold",
+        score("b15", [{"x": 1.5, "id": 12345678901234567890}]),
+        setup=(fit("b15", [{"x": x, "id": 2**63 + 1} for x, _ in PLANE], schema={"x": "numeric", "id": "label"}),),
+        expect={"total_count": 1},
+    ),
+    Rule(
         "fields outside the schema are ignored",
         fit("b11", [r | {"z": n} for n, r in enumerate(NAMED)], schema={"x": "numeric", "y": "numeric"}),
         expect={"encoder": {"features": ["x", "y"]}},

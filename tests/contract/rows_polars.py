@@ -356,6 +356,40 @@ FEATURES = [
         expect={"data": [{"a": float(n), "a_rolling_mean_10": n - 4.5, "a_lag_5": n - 5.0} for n in range(10, 20)]},
     ),
     Rule(
+        "... also when the request sends the min_samples in force",
+        features("f27", tail=10, min_samples=10, include_lags=False),
+        setup=(
+            create("f27", window_size=10, rolling_windows=[10]),
+            append("f27", [{"a": n} for n in range(20)]),
+        ),
+        expect={"data": [{"a": float(n), "a_rolling_mean_10": n - 4.5} for n in range(10, 20)]},
+    ),
+    Rule(
+        "... and no more when it sends another",
+        features("f28", min_samples=9, include_lags=False, include_rolling_stats=["mean"]),
+        setup=(
+            create("f28", window_size=10, rolling_windows=[10]),
+            append("f28", [{"a": n} for n in range(20)]),
+        ),
+        expect={
+            "data": [
+                *({"a": float(n), "a_rolling_mean_10": None} for n in range(10, 18)),
+                {"a": 18.0, "a_rolling_mean_10": 14.0},
+                {"a": 19.0, "a_rolling_mean_10": 14.5},
+            ]
+        },
+    ),
+    Rule(
+        "an empty buffer that declares windows has no rows",
+        features("f29", include_deltas=True),
+        setup=(
+            create("f29", rolling_windows=[2], lag_periods=[60]),
+            append("f29", {"a": 1}),
+            ("POST", POLARS + "/buffers/f29/clear"),
+        ),
+        expect={"rows": 0, "data": []},
+    ),
+    Rule(
         "other windows see only the rows held",
         features("f26", rolling_windows=[5], include_rolling_stats=["mean"], include_lags=False),
         setup=(create("f26", window_size=10), append("f26", [{"a": n} for n in range(20)])),

@@ -102,7 +102,7 @@ def test_other_windows_see_the_rows_held() -> None:
     assert table.columns == ("v", "v_rolling_mean_3", "v_rolling_mean_4", "v_lag_2")
     assert table["v_rolling_mean_3"][0] == 14.0
     assert np.isnan(table["v_rolling_mean_4"][:3]).all()
-    assert np.isnan(buffer.features([3], ["mean"], [], min_samples=3)["v_rolling_mean_3"][0])
+    assert np.isnan(buffer.features([3], ["mean"], [], min_samples=2)["v_rolling_mean_3"][0])
     np.testing.assert_array_equal(
         buffer.features([4], tail=3)["v_rolling_std_4"], buffer.features([4])["v_rolling_std_4"][-3:]
     )

@@ -244,7 +244,7 @@ async def fit(call: Call[Fit]) -> FitResult:
     ask, service = call.ask, call.service
     settings = _settings(call)
     await service.in_thread(service.models.check_base, ask.model)
-    table = await call.rows(settings.text_columns)
+    table = await call.rows(settings.schema)
     raise_all(service.limits.columns("data", len(table.columns)))
     started = time.perf_counter()
     rows = await service.in_thread(prepare, settings, table, service.settings.max_categories)
@@ -396,7 +396,7 @@ async def _find(call: Call[Any], ask: Score | Load) -> tuple[Stored, Detector]:
 async def _detect(call: Call[Score]) -> tuple[Stored, Detection]:
     ask = call.ask
     stored, detector = await _find(call, ask)
-    rows = await call.rows(detector.encoder.text_columns if detector.encoder is not None else ())
+    rows = await call.rows(detector.encoder.schema if detector.encoder is not None else None)
 
     def work() -> Detection:
         return detector.detect(rows, threshold=ask.threshold, normalization=ask.normalization)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
 import msgspec
 
+from millstream.encoding import wanted_columns
 from millstream.errors import InvalidRequestError
 from millstream.server.requests import RowKind
 
@@ -60,13 +61,15 @@ class Call(Generic[R]):
         """Whether the body is small enough to be worked on without leaving the event loop."""
         return self.size <= INLINE_BYTES
 
-    async def rows(self, text: Sequence[str] = ()) -> Table:
+    async def rows(self, schema: Mapping[str, str] | None = None) -> Table:
         """The rows; a bad one raises here, after existence and conflicts were looked at.
 
-        Columns named in `text` come as the text that was sent, whatever they hold (rows of kind "text" only).
+        Of rows with names a `schema` (rows of kind "text" only) picks the columns; what else was sent is left out,
+        whatever it holds.
         """
         assert self.body is not None
-        return self.body.table(text) if self.short else await self.service.in_thread(self.body.table, text)
+        wanted = wanted_columns(schema)
+        return self.body.table(*wanted) if self.short else await self.service.in_thread(self.body.table, *wanted)
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 use std::sync::{Mutex, PoisonError};
 
 use millstream_core::error::Error;
+use millstream_core::rows::Wanted;
 use millstream_core::rows::json::{self, Form};
 use millstream_core::table::Table;
 use pyo3::prelude::*;
@@ -23,7 +24,7 @@ pub(crate) struct Body {
 /// The rows become a table when they are first asked for.
 enum State {
     Read(Box<json::Body>),
-    Table { rows: Result<Table, Error>, text: Vec<String> },
+    Table { rows: Result<Table, Error>, wanted: Wanted },
     Turning,
 }
 
@@ -42,28 +43,29 @@ impl Body {
     }
 
     /// The rows; InvalidRequestError with loc (key, row, column) for the first that is refused. The columns
-    /// named in `text` come as the text that was sent, whatever they hold (rows="text" only).
-    #[pyo3(signature = (text=Vec::new()))]
-    fn table(&self, py: Python<'_>, text: Vec<String>) -> PyResult<PyTable> {
-        py.detach(|| self.take(text)).map(PyTable::from).map_err(raise)
+    /// named in `text` come as the text that was sent, whatever they hold (rows="text" only); of rows with names
+    /// the columns not in `only` are left out, whatever they hold.
+    #[pyo3(signature = (text=Vec::new(), only=None))]
+    fn table(&self, py: Python<'_>, text: Vec<String>, only: Option<Vec<String>>) -> PyResult<PyTable> {
+        py.detach(|| self.take(Wanted { text, only })).map(PyTable::from).map_err(raise)
     }
 }
 
 impl Body {
-    fn take(&self, wanted: Vec<String>) -> Result<Table, Error> {
+    fn take(&self, wanted: Wanted) -> Result<Table, Error> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let (rows, text) = match std::mem::replace(&mut *state, State::Turning) {
+        let (rows, wanted) = match std::mem::replace(&mut *state, State::Turning) {
             State::Read(body) => (body.into_rows(&wanted).map(Table::from), wanted),
-            State::Table { rows, text } if text == wanted => (rows, text),
-            State::Table { rows, text } => {
-                *state = State::Table { rows, text };
+            State::Table { rows, wanted: before } if before == wanted => (rows, wanted),
+            State::Table { rows, wanted } => {
+                *state = State::Table { rows, wanted };
                 return Err(Error::invalid(
-                    "The rows were taken with other text columns before. Read the body again.",
+                    "The rows were taken with other columns before. Read the body again.",
                 ));
             }
             State::Turning => return Err(Error::invalid("An earlier call broke off. Read the body again.")),
         };
-        *state = State::Table { rows: rows.clone(), text };
+        *state = State::Table { rows: rows.clone(), wanted };
         rows
     }
 }

@@ -5,7 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use millstream_core::buffer::{Ask, Buffer, View};
 use millstream_core::error::Error;
-use millstream_core::rows::Mode;
+use millstream_core::rows::{Mode, Wanted};
 use pyo3::exceptions::PyOverflowError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
@@ -68,7 +68,7 @@ impl PyBuffer {
     /// Takes in one row or many, or none of them; how many.
     fn append(&self, data: &Bound<'_, PyAny>) -> PyResult<usize> {
         let _claim = Claim::take(&self.writing)?;
-        let table = read(data, None, Mode::Typed, &[])?;
+        let table = read(data, None, Mode::Typed, &Wanted::default())?;
         data.py().detach(|| self.lock().append(&table)).map_err(raise)
     }
 

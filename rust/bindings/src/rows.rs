@@ -7,7 +7,7 @@ use std::borrow::Cow;
 
 use millstream_core::error::Error;
 use millstream_core::rows::json;
-use millstream_core::rows::{Builder, Cell, Mode, Refusal, Rows, write_json};
+use millstream_core::rows::{Builder, Cell, Mode, Refusal, Rows, Wanted, write_json};
 use millstream_core::table::Table;
 use pyo3::buffer::PyBuffer;
 use pyo3::exceptions::{PyOverflowError, PyUnicodeEncodeError};
@@ -26,14 +26,15 @@ type Items<'py> = Vec<(Bound<'py, PyAny>, Bound<'py, PyAny>)>;
 
 /// Reads rows from a table, a mapping, a sequence of rows, an array, JSON bytes or Arrow data.
 #[pyfunction]
-#[pyo3(signature = (data, columns=None, rows="typed", text=Vec::new()))]
+#[pyo3(signature = (data, columns=None, rows="typed", text=Vec::new(), only=None))]
 pub(crate) fn read_rows(
     data: &Bound<'_, PyAny>,
     columns: Option<Vec<String>>,
     rows: &str,
     text: Vec<String>,
+    only: Option<Vec<String>>,
 ) -> PyResult<PyTable> {
-    read(data, columns, mode(rows)?, &text).map(PyTable::from)
+    read(data, columns, mode(rows)?, &Wanted { text, only }).map(PyTable::from)
 }
 
 /// The mode of that name.
@@ -46,13 +47,13 @@ pub(crate) fn mode(name: &str) -> PyResult<Mode> {
     }
 }
 
-/// The rows of `data`; `names` are those of its columns where it is an array. Columns named in `text` come as the
-/// text that was sent (text mode, and not from arrays, tables and Arrow, which hold no text of their numbers).
+/// The rows of `data`, of the columns that are `wanted`; `names` are those of its columns where it is an array.
+/// Arrays, tables and Arrow hold no text of their numbers: they come whole, as what they are.
 pub(crate) fn read(
     data: &Bound<'_, PyAny>,
     names: Option<Vec<String>>,
     mode: Mode,
-    text: &[String],
+    wanted: &Wanted,
 ) -> PyResult<Table> {
     let names = names.unwrap_or_default();
     let mut builder = Builder::new(mode).with_names(names.clone());
@@ -61,7 +62,7 @@ pub(crate) fn read(
     } else if let Ok(table) = data.cast::<PyTable>() {
         return taken(table.get().table().clone(), mode);
     } else if let Some(bytes) = bytes(data)? {
-        return data.py().detach(|| json::read_rows(&bytes, mode, text)).map(Table::from).map_err(raise);
+        return data.py().detach(|| json::read_rows(&bytes, mode, wanted)).map(Table::from).map_err(raise);
     } else if arrow::speaks_arrow(data)? {
         return taken(arrow::import(data)?, mode);
     } else if is_array(data)? {
@@ -69,7 +70,7 @@ pub(crate) fn read(
     } else {
         python_rows(&mut builder, data)?;
     }
-    Ok(Table::from(builder.finish(text)))
+    builder.finish(wanted).map(Table::from).map_err(raise)
 }
 
 /// A table that is one already, if its values may be rows.
@@ -302,7 +303,7 @@ fn array(data: &Bound<'_, PyAny>, names: &[String], mut builder: Builder) -> PyR
             ))));
         }
     }
-    Ok(Table::from(builder.finish(&[])))
+    builder.finish(&Wanted::default()).map(Table::from).map_err(raise)
 }
 
 /// The array as float64 where every value of its type is one.

@@ -538,15 +538,12 @@ impl View {
                 ),
             });
         }
-        let declared = &held.meta().plan;
-        let kept = ask.min_samples.is_none() || plan.min_samples() == declared.min_samples();
-        let declared = if kept { declared.clone() } else { Plan::default() };
         let mut out: Vec<_> = columns.iter().map(|column| original(&rows, column)).collect();
         let places = columns.iter().filter_map(|column| match column.holds {
             Holds::Numbers { place } => Some((&*column.name, place)),
             _ => None,
         });
-        out.extend(features(&held, &rows, &places.collect::<Vec<_>>(), &plan, &declared));
+        out.extend(features(&held, &rows, &places.collect::<Vec<_>>(), &plan, &held.meta().plan));
         Ok(Table::new(out, rows.len()))
     }
 
@@ -564,7 +561,7 @@ impl View {
             lags: &lags,
             include_lags: ask.include_lags,
             include_deltas: ask.include_deltas,
-            min_samples: ask.min_samples,
+            min_samples: ask.min_samples.or(declared.min_samples().map(|rows| rows as i64)),
             longest: self.capacity,
         })
     }
@@ -681,12 +678,13 @@ fn features(
     declared: &Plan,
 ) -> Vec<Column> {
     let mut computed = computed(held, rows.len(), places, &plan.without(declared)).into_iter();
-    let known: Vec<_> = declared.features().collect();
+    let known: Vec<_> =
+        declared.features().map(|feature| declared.keeps(feature, plan).then_some(feature)).collect();
     let mut out = Vec::with_capacity(places.len() * plan.per_column());
     for (column, place) in places {
         for feature in plan.features() {
             let name = feature.name(column);
-            out.push(match known.iter().position(|known| *known == feature) {
+            out.push(match known.iter().position(|known| *known == Some(feature)) {
                 Some(at) => Column::shared(&name, rows.column(place + 1 + at)),
                 None => Column::numbers(&name, computed.next().unwrap_or_default()),
             });

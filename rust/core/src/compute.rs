@@ -72,7 +72,14 @@ impl Layout {
         let longest = plan.lag_features().map(Feature::rows).max().unwrap_or(0);
         let padded = held.rows.max(rows + longest);
         let results = plan.features().filter(|feature| !matches!(feature, Feature::Lag { .. })).count();
-        Self { columns: held.columns, rows, source: pitch(padded), padded, results, result: pitch(rows) }
+        Self {
+            columns: held.columns,
+            rows,
+            source: pitch(padded),
+            padded,
+            results,
+            result: pitch(rows.max(1)),
+        }
     }
 
     fn sources(&self) -> usize {

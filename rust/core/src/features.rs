@@ -80,14 +80,23 @@ impl Plan {
     #[cfg(not(loom))]
     #[must_use]
     pub(crate) fn without(&self, other: &Self) -> Self {
-        let beyond = |mine: &[usize], others: &[usize]| {
-            mine.iter().copied().filter(|rows| !others.contains(rows)).collect()
-        };
-        Self {
-            windows: beyond(&self.windows, &other.windows),
-            lags: beyond(&self.lags, &other.lags),
-            ..self.clone()
-        }
+        let mut rest = self.clone();
+        rest.windows.retain(|rows| !other.windows.contains(rows) || !self.agrees(other, *rows));
+        rest.lags.retain(|rows| !other.lags.contains(rows));
+        rest
+    }
+
+    /// Whether one of this plan's features is what `asked` means by it.
+    #[cfg(not(loom))]
+    #[must_use]
+    pub(crate) fn keeps(&self, feature: Feature, asked: &Self) -> bool {
+        !matches!(feature, Feature::Rolling { rows, .. } if !self.agrees(asked, rows))
+    }
+
+    /// Whether a window of `rows` rows wants as many values in both plans.
+    #[cfg(not(loom))]
+    fn agrees(&self, other: &Self, rows: usize) -> bool {
+        Window::new(rows, self.min_samples) == Window::new(rows, other.min_samples)
     }
 
     /// The windows, in rows.

@@ -1,6 +1,6 @@
 //! One column that grows by a cell at a time and learns its type from the first.
 
-use super::{Cell, Mode};
+use super::{Cell, Mode, Refusal};
 
 /// Text values one after the other.
 #[derive(Clone, Default)]
@@ -67,13 +67,26 @@ pub(super) struct Column {
     absent: Option<usize>,
     /// The first row that sent text or a boolean: of a column turned to text nobody could tell any more.
     other: Option<usize>,
+    /// In text mode the first value that is not allowed, should anybody ask for the column.
+    refused: Option<(usize, String)>,
+    /// The same of values that no text stands for either.
+    refused_as_text: Option<(usize, String)>,
 }
 
 impl Column {
     /// A column that appears with row `row`.
     pub(super) fn new(name: &str, mode: Mode, row: usize) -> Self {
         let absent = (row > 0).then_some(0);
-        Self { name: name.into(), mode, values: Values::Unknown, sent: Texts::default(), absent, other: None }
+        Self {
+            name: name.into(),
+            mode,
+            values: Values::Unknown,
+            sent: Texts::default(),
+            absent,
+            other: None,
+            refused: None,
+            refused_as_text: None,
+        }
     }
 
     pub(super) fn skip(&mut self, row: usize) {
@@ -101,7 +114,7 @@ impl Column {
 
     fn push_any(&mut self, row: usize, cell: Cell, text: &str) -> Result<(), String> {
         if let Cell::Refused(refusal) = cell {
-            return Err(refusal.sentence(text, &self.name));
+            return self.refuse(row, refusal, text);
         }
         if !matches!(cell, Cell::Number(_)) {
             self.other.get_or_insert(row);
@@ -124,6 +137,20 @@ impl Column {
             self.sent.push(text);
         }
         Ok(())
+    }
+
+    /// In text mode nobody knows yet whether the column counts at all, or counts as text: the refusal waits, and
+    /// an infinity, which no row can hold, stands in for the value.
+    fn refuse(&mut self, row: usize, refusal: Refusal, text: &str) -> Result<(), String> {
+        let sentence = refusal.sentence(text, &self.name);
+        if self.mode != Mode::Text {
+            return Err(sentence);
+        }
+        if text.is_empty() || !refusal.is_json() {
+            self.refused_as_text.get_or_insert_with(|| (row, sentence.clone()));
+        }
+        self.refused.get_or_insert((row, sentence));
+        self.push_any(row, Cell::Number(f64::INFINITY), text)
     }
 
     fn values_for(&self, cell: Cell, text: &str) -> Result<Values, String> {
@@ -181,6 +208,12 @@ impl Column {
         };
         let name = &self.name;
         format!("{given} in column '{name}', which holds {held}. Send {allowed} or null.")
+    }
+
+    /// The row and the sentence of the first value that is not allowed, in a column of text or of anything.
+    pub(super) fn refusal(&self, text: bool) -> Option<(usize, &str)> {
+        let refused = if text { &self.refused_as_text } else { &self.refused };
+        refused.as_ref().map(|(row, sentence)| (*row, sentence.as_str()))
     }
 
     /// The values, `rows` of them; as text where `text` says so.

@@ -8,7 +8,7 @@ use std::ops::Range;
 
 use jiter::{Jiter, JiterError, Peek};
 
-use super::{Builder, Cell, Mode, Refusal, Rows, write_json};
+use super::{Builder, Cell, Mode, Refusal, Rows, Wanted, write_json};
 use crate::error::{Error, Result, Step};
 
 /// The most levels of arrays and objects in each other.
@@ -73,11 +73,11 @@ impl Body {
         self.form
     }
 
-    /// The rows. Columns named in `text` come as text, whatever they hold (text mode only).
+    /// The rows, of the columns that are `wanted`.
     ///
     /// # Errors
     /// The first cell or row that is not allowed, as key, row, column; or that there are no rows.
-    pub fn into_rows(self, text: &[String]) -> Result<Rows> {
+    pub fn into_rows(self, wanted: &Wanted) -> Result<Rows> {
         let key = self.key.unwrap_or_default();
         let rows = match self.form {
             Form::Absent | Form::Null => Err(Error::invalid(format!(
@@ -85,7 +85,7 @@ impl Body {
             ))),
             _ => self.rows,
         };
-        rows.map(|builder| builder.finish(text)).map_err(|error| under(&key, error))
+        rows.and_then(|builder| builder.finish(wanted)).map_err(|error| under(&key, error))
     }
 }
 
@@ -136,12 +136,12 @@ pub fn read_body(body: &[u8], key: Option<&str>, mode: Mode) -> Result<Body> {
     Ok(read)
 }
 
-/// Reads rows on their own: one object, an array of objects or of arrays, or objects on a line each. Columns named
-/// in `text` come as text, whatever they hold (text mode only).
+/// Reads rows on their own, of the columns that are `wanted`: one object, an array of objects or of arrays, or
+/// objects on a line each.
 ///
 /// # Errors
 /// [`Error::Json`] if it is not JSON, [`Error::Invalid`] for the first cell or row that is not allowed.
-pub fn read_rows(bytes: &[u8], mode: Mode, text: &[String]) -> Result<Rows> {
+pub fn read_rows(bytes: &[u8], mode: Mode, wanted: &Wanted) -> Result<Rows> {
     let mut reader = Reader::new(bytes)?;
     let mut builder = Builder::new(mode);
     let peek = reader.peek()?;
@@ -151,7 +151,7 @@ pub fn read_rows(bytes: &[u8], mode: Mode, text: &[String]) -> Result<Rows> {
         return Err(no_rows());
     }
     reader.finish()?;
-    Ok(builder.finish(text))
+    builder.finish(wanted)
 }
 
 fn no_rows() -> Error {

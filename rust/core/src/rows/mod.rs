@@ -75,6 +75,11 @@ pub enum Refusal {
 }
 
 impl Refusal {
+    /// Whether the value is sound JSON, only none that a column of numbers could hold.
+    const fn is_json(self) -> bool {
+        matches!(self, Self::Nested | Self::BeyondFloat | Self::InexactInteger)
+    }
+
     /// The refusal of a value of `column`, which `shown` describes.
     #[must_use]
     pub fn sentence(self, shown: &str, column: &str) -> String {
@@ -317,20 +322,46 @@ impl Builder {
         Ok(())
     }
 
-    /// All rows; the columns named in `text` as text (text mode only).
-    #[must_use]
-    pub fn finish(self, text: &[String]) -> Rows {
+    /// All rows, of the columns that are `wanted`.
+    ///
+    /// # Errors
+    /// In text mode, the first value of a wanted column that is not allowed.
+    pub fn finish(self, wanted: &Wanted) -> Result<Rows> {
         let rows = self.rows;
-        let as_text = |column: &Column| text.iter().any(|name| **name == *column.name());
+        let named = self.shape != Some(Shape::List) || !self.names.is_empty();
+        let columns: Vec<_> =
+            self.columns.into_iter().filter(|column| !named || wanted.has(column.name())).collect();
+        let refused = columns.iter().filter_map(|column| {
+            let (row, sentence) = column.refusal(wanted.as_text(column.name()))?;
+            Some((row, column.name(), sentence))
+        });
+        if let Some((row, name, sentence)) = refused.min_by_key(|(row, ..)| *row) {
+            return Err(Error::cell(row as u64, name, sentence));
+        }
         let finish = |column: Column| {
-            let text = as_text(&column);
+            let text = wanted.as_text(column.name());
             column.finish(rows, text)
         };
-        Rows {
-            columns: self.columns.into_iter().map(finish).collect(),
-            rows,
-            named: self.shape != Some(Shape::List) || !self.names.is_empty(),
-        }
+        Ok(Rows { columns: columns.into_iter().map(finish).collect(), rows, named })
+    }
+}
+
+/// Which columns of named rows count, and which of them as text. The default: all, none as text.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Wanted {
+    /// Columns that come as the text that was sent, whatever they hold (text mode only).
+    pub text: Vec<String>,
+    /// The columns that count; `None`: all. The others are left out, whatever they hold.
+    pub only: Option<Vec<String>>,
+}
+
+impl Wanted {
+    fn as_text(&self, column: &str) -> bool {
+        self.text.iter().any(|name| name == column)
+    }
+
+    fn has(&self, column: &str) -> bool {
+        self.only.as_ref().is_none_or(|only| only.iter().any(|name| name == column))
     }
 }
 

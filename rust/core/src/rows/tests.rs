@@ -1,8 +1,8 @@
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 
-use super::Mode;
 use super::json::{Form, MAX_DEPTH, read_body, read_rows};
+use super::{Mode, Wanted};
 use crate::error::{Error, Step};
 
 fn cells(table: &super::Rows) -> Vec<(String, Vec<Value>)> {
@@ -18,7 +18,7 @@ fn cells(table: &super::Rows) -> Vec<(String, Vec<Value>)> {
 }
 
 fn columns(rows: &str, mode: Mode) -> Vec<(String, Vec<Value>)> {
-    cells(&read_rows(rows.as_bytes(), mode, &[]).unwrap())
+    cells(&read_rows(rows.as_bytes(), mode, &Wanted::default()).unwrap())
 }
 
 fn column(name: &str, values: Value) -> (String, Vec<Value>) {
@@ -28,7 +28,7 @@ fn column(name: &str, values: Value) -> (String, Vec<Value>) {
 /// The place of the first refused cell of `data`.
 fn refused(data: &str, mode: Mode) -> (Vec<Step>, String) {
     let body = format!("{{\"data\":{data}}}");
-    match read_body(body.as_bytes(), Some("data"), mode).unwrap().into_rows(&[]) {
+    match read_body(body.as_bytes(), Some("data"), mode).unwrap().into_rows(&Wanted::default()) {
         Err(Error::Invalid { message, mut at }) => {
             assert_eq!(at.remove(0), Step::Key("data".to_owned()));
             (at, message)
@@ -50,7 +50,7 @@ fn a_body_is_split_into_envelope_and_rows() {
         "{\"model\":\"a\\n\\u00e9\",\"n\":{\"k\": [1, 2]}}"
     );
     assert_eq!(body.form(), Form::Mappings);
-    assert_eq!(cells(&body.into_rows(&[]).unwrap()), [column("x", json!([1.0]))]);
+    assert_eq!(cells(&body.into_rows(&Wanted::default()).unwrap()), [column("x", json!([1.0]))]);
     for (data, form) in [
         ("null", Form::Null),
         ("{}", Form::Mapping),
@@ -74,7 +74,7 @@ fn of_a_key_that_comes_twice_the_last_counts() {
     let body = r#"{"a":1,"data":[{"x":"text","y":[]}],"b":2,"a":3,"data":[{"x":"no","x":1e999,"x":4}]}"#;
     let body = read_body(body.as_bytes(), Some("data"), Mode::Typed).unwrap();
     assert_eq!(body.envelope(), br#"{"a":3,"b":2}"#);
-    assert_eq!(cells(&body.into_rows(&[]).unwrap()), [column("x", json!([4.0]))]);
+    assert_eq!(cells(&body.into_rows(&Wanted::default()).unwrap()), [column("x", json!([4.0]))]);
 }
 
 #[test]
@@ -160,7 +160,7 @@ fn rows_of_mappings_line_up_by_key() {
 
 #[test]
 fn rows_of_lists_go_by_position() {
-    let table = read_rows(b"[[1,null,3],[4,5,6]]", Mode::Numeric, &[]).unwrap();
+    let table = read_rows(b"[[1,null,3],[4,5,6]]", Mode::Numeric, &Wanted::default()).unwrap();
     assert!(!table.named);
     let want = [
         column("column_0", json!([1.0, 4.0])),
@@ -168,16 +168,19 @@ fn rows_of_lists_go_by_position() {
         column("column_2", json!([3.0, 6.0])),
     ];
     assert_eq!(cells(&table), want);
-    assert_eq!(read_rows(b"[[],[]]", Mode::Typed, &[]).unwrap().rows, 2);
+    assert_eq!(read_rows(b"[[],[]]", Mode::Typed, &Wanted::default()).unwrap().rows, 2);
 }
 
 #[test]
 fn text_on_its_own_lines_is_not_rows() {
     for bad in ["{\"a\":1}{\"a\":2}", "{\"a\":1} {\"a\":2}", "{\"a\":1}\n[1]", "{\"a\":1}\n5", ""] {
-        assert!(is_json_error(read_rows(bad.as_bytes(), Mode::Typed, &[])), "{bad}");
+        assert!(is_json_error(read_rows(bad.as_bytes(), Mode::Typed, &Wanted::default())), "{bad}");
     }
     for bad in ["5", "null", "\"a\"", "[5]", "[null]"] {
-        assert!(matches!(read_rows(bad.as_bytes(), Mode::Typed, &[]), Err(Error::Invalid { .. })), "{bad}");
+        assert!(
+            matches!(read_rows(bad.as_bytes(), Mode::Typed, &Wanted::default()), Err(Error::Invalid { .. })),
+            "{bad}"
+        );
     }
 }
 
@@ -236,8 +239,27 @@ fn columns_that_mix_types_become_text_in_text_mode() {
     assert_eq!(columns(rows, Mode::Text), want);
     let body = format!("{{\"data\":{rows}}}");
     let body = read_body(body.as_bytes(), Some("data"), Mode::Text).unwrap();
-    let table = body.into_rows(&["n".to_owned()]).unwrap();
+    let table = body.into_rows(&Wanted { text: vec!["n".to_owned()], only: None }).unwrap();
     assert_eq!(cells(&table)[1], column("n", json!(["1", null, "2", "3.0"])));
+}
+
+#[test]
+fn what_is_not_allowed_matters_only_where_it_is_wanted() {
+    let rows = r#"[{"a":1,"b":2},{"a":[1, 2],"b":3},{"a":12345678901234567890,"b":9007199254740993}]"#;
+    let read = |text: &[&str], only: Option<&[&str]>| {
+        let owned = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+        read_rows(rows.as_bytes(), Mode::Text, &Wanted { text: owned(text), only: only.map(owned) })
+    };
+    let at = |result: Result<super::Rows, Error>| match result {
+        Err(Error::Invalid { at, .. }) => at,
+        other => panic!("{:?}", other.err()),
+    };
+    let cell = |row, column: &str| vec![Step::Index(row), Step::Key(column.to_owned())];
+    assert_eq!(at(read(&[], None)), cell(1, "a"));
+    assert_eq!(at(read(&["a"], None)), cell(2, "b"));
+    assert_eq!(at(read(&[], Some(&["b"]))), cell(2, "b"));
+    let texts = column("a", json!(["1", "[1, 2]", "12345678901234567890"]));
+    assert_eq!(cells(&read(&["a"], Some(&["a", "c"])).unwrap()), [texts]);
 }
 
 #[test]
@@ -247,7 +269,10 @@ fn columns_and_cells_have_a_limit() {
     assert!(refused(&wide, Mode::Typed).1.contains("2000 columns"));
     let sparse: String = (0..2000).map(|i| format!("\"c{i}\":1,")).collect();
     let sparse = format!("[{{{}}}{}]", sparse.trim_end_matches(','), ",{}".repeat(40_000));
-    assert!(matches!(read_rows(sparse.as_bytes(), Mode::Typed, &[]), Err(Error::TooLarge { .. })));
+    assert!(matches!(
+        read_rows(sparse.as_bytes(), Mode::Typed, &Wanted::default()),
+        Err(Error::TooLarge { .. })
+    ));
 }
 
 fn scalar() -> impl Strategy<Value = Value> {
@@ -292,7 +317,7 @@ proptest! {
         };
         let want: Vec<_> = names.iter().map(|name| (name.to_string(), typed(&column(name)))).collect();
         let first_bad = want.iter().filter_map(|(_, column)| column.as_ref().err()).min();
-        match (read_rows(sent.as_bytes(), Mode::Typed, &[]), first_bad) {
+        match (read_rows(sent.as_bytes(), Mode::Typed, &Wanted::default()), first_bad) {
             (Ok(table), None) => {
                 let want: Vec<_> = want.into_iter().map(|(name, column)| (name, column.unwrap())).collect();
                 prop_assert_eq!(cells(&table), want);
@@ -323,7 +348,7 @@ proptest! {
             let read = read_body(&body, Some("data"), mode);
             prop_assert!(huge || is_json_error(read) == reference.is_err(), "{:?}", String::from_utf8_lossy(&body));
         }
-        let _ = read_rows(&body, Mode::Typed, &[]);
+        let _ = read_rows(&body, Mode::Typed, &Wanted::default());
     }
 }
 
