@@ -212,6 +212,15 @@ SCORE = [
     Rule(
         "a backend never fitted under the name is 404", score("s2", backend="isolation_forest"), 404, setup=(fit("s2"),)
     ),
+    *(
+        Rule(f"a backend that does not exist is 422 to {ask[1].rpartition('/')[2]} too", ask, 422, loc=["backend"])
+        for ask in (
+            score("s2", backend="magic"),
+            detect("s2", [[1]], backend="../" * 300),
+            ("POST", ANOMALY + "/save", {"model": "s2", "backend": "magic"}),
+            ("POST", ANOMALY + "/load", {"model": "s2", "backend": "é" * 300}),
+        )
+    ),
     Rule(
         "the backend chooses the model",
         score("s3", backend="ecod"),

@@ -20,15 +20,19 @@ BACKENDS: tuple[tuple[str, str], ...] = (
 NAMES: tuple[str, ...] = tuple(name for name, _ in BACKENDS)
 
 
+def check_backend(name: str) -> None:
+    """Refuse a name that no backend has, and list those there are."""
+    if name not in NAMES:
+        raise InvalidRequestError(
+            f"'backend' is {name[:80]!r}; allowed are {', '.join(NAMES)}; choose one of them.", loc=("backend",)
+        )
+
+
 @cache
 def backend_class(name: str) -> type[Backend]:
     """The class called `name`; an unknown name is refused and the known ones are listed."""
-    class_name = dict(BACKENDS).get(name)
-    if class_name is None:
-        raise InvalidRequestError(
-            f"'backend' is {name!r}; allowed are {', '.join(NAMES)}; choose one of them.", loc=("backend",)
-        )
-    found: type[Backend] = getattr(import_module(f"{__package__}.{name}"), class_name)
+    check_backend(name)
+    found: type[Backend] = getattr(import_module(f"{__package__}.{name}"), dict(BACKENDS)[name])
     return found
 
 

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType, field
 
-from millstream.backend.registry import backend_class, backends
+from millstream.backend.registry import backend_class, backends, check_backend
 from millstream.detector import Detection, Detector, FitSettings, fit_to_bytes, prepare
 from millstream.errors import Refusal
 from millstream.server.endpoint import Answer, Call, Nothing
@@ -308,6 +308,7 @@ async def detect(call: Call[Score]) -> DetectResult:
 async def save(call: Call[Save]) -> SaveResult:
     """Keep the model under its plain name, beside its versions."""
     ask, models = call.ask, call.service.models
+    _check_backend(ask.backend)
     kept = await call.service.in_thread(models.keep, ask.model, ask.backend, ask.description)
     encoder = models.encoder_path(kept)
     return SaveResult(
@@ -383,9 +384,16 @@ def _store(service: Service, ask: Fit, data: bytes) -> tuple[Stored, Detector]:
     return service.models.save(ask.model, labels, data, ask.overwrite, detector), detector
 
 
+def _check_backend(name: str | None) -> None:
+    """A backend that does not exist is refused before its name becomes part of a file's."""
+    if name is not None:
+        check_backend(name)
+
+
 async def _find(call: Call[Any], ask: Score | Load) -> tuple[Stored, Detector]:
     """The stored model asked for and its detector; without leaving the event loop when both are in memory."""
     models, in_thread = call.service.models, call.service.in_thread
+    _check_backend(ask.backend)
     if models.is_current:
         stored = models.find(ask.model, ask.backend)
     else:

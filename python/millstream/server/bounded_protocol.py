@@ -86,6 +86,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._ended = False
         self._whole_one = False
         self._due: tuple[OneWriteCycle, Any] | None = None  # begins when the bytes at hand are parsed
+        self._running: OneWriteCycle | None = None  # the newest that has begun
         self._owed = ""  # the part of a request that has a deadline: headers, request
         self._deadline: asyncio.TimerHandle | None = None
         if len(self.connections) > self.settings.max_connections:
@@ -181,6 +182,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def _begin(self, cycle: OneWriteCycle, app: Any) -> None:
         """Run the application until it is done or waits; then a task goes on with it."""
+        self._running = cycle
         work = cycle.run_asgi(app)
         try:
             awaited = work.send(None)
@@ -190,11 +192,19 @@ class BoundedProtocol(HttpToolsProtocol):
         task.add_done_callback(self.tasks.discard)
         self.tasks.add(task)
 
+    def _start_asgi_task(self, cycle: Any, app: Any) -> None:
+        """Begin a request that waited for its turn."""
+        self._running = cycle
+        super()._start_asgi_task(cycle, app)
+
     def on_response_complete(self) -> None:
         """An answer is out; what was refused meanwhile is said after it."""
         super().on_response_complete()
-        if self._ended and self._refusal is not None and not self.pipeline:
+        if self._ended and self._refusal is not None and self._all_answered():
             self._write(answer(self._refusal))
+
+    def _all_answered(self) -> bool:
+        return not self.pipeline and (self._running is None or self._running.response_complete)
 
     def shutdown(self) -> None:
         """The server ends: finish what is under way, begin nothing. A body still on its way has a second to arrive."""
@@ -236,19 +246,21 @@ class BoundedProtocol(HttpToolsProtocol):
         self._owe("")
         if self.transport.is_closing():
             return
-        cycle = self.cycle
-        if self._due is not None and self._due[0] is cycle and cycle.more_body:
-            self._due = None  # the broken request itself, not begun
-            self._write(answer(error))
-        elif cycle is None or cycle.response_complete:
-            self._write(answer(error))
-        elif cycle.more_body:  # the broken request itself: its handler waits for a body that will not come
-            cycle.disconnected = True
-            cycle.message_event.set()
-            if cycle.response_started:
+        broken = self.cycle if self.cycle is not None and self.cycle.more_body else None
+        if broken is not None and self.pipeline and self.pipeline[0][0] is broken:
+            self.pipeline.popleft()  # it has not begun, and will not
+        elif broken is not None and self._due is not None and self._due[0] is broken:
+            self._due = None
+        elif broken is not None and not broken.response_complete:  # its handler waits for a body that will not come
+            broken.disconnected = True
+            broken.message_event.set()
+            if broken.response_started:
                 self.transport.close()
             else:
                 self._write(answer(error))
+            return
+        if self._due is None and self._all_answered():
+            self._write(answer(error))
 
     def _write(self, problem: Answered) -> None:
         lines = [STATUS_LINE[problem.status].rstrip()]
