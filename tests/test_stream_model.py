@@ -15,11 +15,9 @@ cells = st.one_of(st.integers(-3, 3).map(float), st.floats(-1e307, 1e307), st.fl
 
 
 def general(backend, columns, own):
-    """A model that scores by the backend's own `score`."""
-    model = describe(new_detector(StreamSettings(backend=backend)).fit(columns.T.copy()), columns[:own])
-    model._kernels = None
-    model._scorer = model.backend.scorer(model._scaling)
-    return model
+    """A model that scores by the backend itself."""
+    detector = new_detector(StreamSettings(backend=backend)).fit(columns.T.copy())
+    return StreamModel(describe(detector, columns[:own]).packed, detector.fitted_backend, None)
 
 
 def judged(model, rows):
@@ -31,7 +29,7 @@ def judged(model, rows):
 @settings(max_examples=150, deadline=None)
 @given(data=st.data())
 def test_a_fused_fit_makes_the_model_of_the_general_path(backend, data):
-    width, n = data.draw(st.integers(1, 9)), data.draw(st.integers(10, 60))
+    width, n = data.draw(st.integers(1, 20)), data.draw(st.integers(10, 60))
     columns = np.array(data.draw(st.lists(st.lists(cells, min_size=n, max_size=n), min_size=width, max_size=width)))
     own = data.draw(st.integers(1, width))
     fused, plain = fit_model(StreamSettings(backend=backend), columns, own), general(backend, columns, own)
@@ -55,7 +53,27 @@ def test_fused_scoring_gives_the_scores_of_the_general_path(backend, rows):
         calibration = Calibration(0.1, 100, width=3)
         for row, want in zip(rows, expected.T, strict=True):
             calibration.live[ROW : ROW + 3] = row
-            assert model.score_row(calibration.live) == (want[0], want[1], want[2] > 0)
+            assert model.row_scorer(calibration.live)() == (want[0], want[1], want[2] > 0)
+
+
+@pytest.mark.parametrize("backend", FUSED)
+@settings(max_examples=100, deadline=None)
+@given(data=st.data())
+def test_a_fit_that_continues_another_makes_the_same_model(backend, data):
+    n, shift, width = data.draw(st.integers(10, 40)), data.draw(st.integers(0, 45)), data.draw(st.integers(1, 3))
+    columns = np.array(data.draw(st.lists(st.lists(cells, min_size=90, max_size=90), min_size=width, max_size=width)))
+    before = fit_model(StreamSettings(backend=backend), columns[:, :n].copy(), 1, first=100)
+    longer = n + data.draw(st.integers(0, 5))  # a window that is not yet full grows
+    window = columns[:, shift : shift + longer].copy()
+    spare = data.draw(st.sampled_from([None, fit_model(StreamSettings(backend=backend), window[:, ::-1].copy(), 1)]))
+    after = fit_model(StreamSettings(backend=backend), window, 1, 100 + shift, before, spare)
+    assert after.packed.tolist() == fit_model(StreamSettings(backend=backend), window, 1).packed.tolist()
+
+
+@pytest.mark.parametrize("width", [127, 128, 129, 300])
+def test_a_fused_fit_sums_many_columns_in_the_order_of_the_general_path(width):
+    columns = np.round(np.random.default_rng(0).normal(size=(width, 40)), 1)
+    assert fit_model(StreamSettings(), columns, 2).packed.tolist() == general("ecod", columns, 2).packed.tolist()
 
 
 @pytest.mark.parametrize("hard", [np.nan, 1.5e308])

@@ -116,6 +116,7 @@ class WindowRows:
     @property
     def first(self) -> int: ...  # the number of the first row since the window was made
     def columns(self) -> NDArray[np.float64]: ...  # (width, n)
+    def columns_into(self, out: NDArray[np.float64]) -> None: ...  # the same, into a writable C-ordered array
     def places(self) -> NDArray[np.float64]: ...  # (all that is stored, n), for Window.resume
     def __len__(self) -> int: ...
 

@@ -159,10 +159,11 @@ class Stream:
     def update(self, row: object) -> StreamResult:
         """Take one row, a mapping or a list or 1-D array of numbers, and return what the stream says about it."""
         with self._turn:
-            result = self._state.take_row(row)
+            state = self._state
+            result = state.take_row(row)
             if result is None:
                 return self.update_many([row])[0]
-            if self._state.fit_due:
+            if state.sequence >= state.due_at:
                 self._start_fit(not self._background)
             return result
 

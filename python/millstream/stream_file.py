@@ -76,7 +76,8 @@ def _state(meta: dict[str, Any], arrays: Arrays) -> StreamState:
     if state.window is not None:
         state.window.resume(_count(meta["first"]), np.ascontiguousarray(arrays["window"], np.float64))
     if state.model_version:
-        state.model = _model(state, arrays)
+        state.follow(_model(state, arrays))
+    state.plan_fit()
     return state
 
 

@@ -6,13 +6,14 @@ them, a kernel judges. Where a backend offers `stream_kernels`, one fused kernel
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from millstream.backend.base import Backend, FitContext
+from millstream.backend.base import Backend, FitContext, Scorer, StreamKernels
 from millstream.backend.registry import backend_class
 from millstream.calibration import (
     COLUMNS,
@@ -30,29 +31,43 @@ from millstream.scaling import Scaling
 from millstream.stream_settings import StreamSettings
 
 Floats = NDArray[np.float64]
+Order = NDArray[np.int32]
 
 
 class StreamModel:
-    """A fitted backend and, in `packed`, all that scoring and judging a row needs besides it."""
+    """A fitted model in `packed`, and who scores with it: the kernels of its backend, or the backend itself.
 
-    __slots__ = ("_kernels", "_raw", "_scorer", "backend", "packed")
+    `order` and `first` (the number of its first row) describe the window it was fitted on, where its kernels said so.
+    """
 
-    def __init__(self, backend: Backend, packed: Floats) -> None:
-        self.backend = backend
+    __slots__ = ("_kernels", "backend", "first", "order", "packed")
+
+    def __init__(
+        self,
+        packed: Floats,
+        backend: Backend | None,
+        kernels: StreamKernels | None,
+        order: Order | None = None,
+        first: int = 0,
+    ) -> None:
         self.packed = packed
-        self._kernels = backend.stream_kernels()
-        self._raw = np.empty(1)
-        if self._kernels is None:
-            self._scorer = backend.scorer(self._scaling)
+        self.backend = backend
+        self.order = order
+        self.first = first
+        self._kernels = kernels
 
-    def score_row(self, live: Floats) -> tuple[float, float, bool]:
-        """Score, raw score and alert of the row in `live`, which moves over it."""
+    def row_scorer(self, live: Floats) -> Callable[[], tuple[float, float, bool]]:
+        """A function that returns score, raw score and alert of the row in `live`, and moves `live` over it."""
         if self._kernels is not None:
-            return self._kernels.score_row(live, self.packed)
-        self._scorer(live[ROW : ROW + self.width].reshape(1, -1), self._raw)
-        raw = float(self._raw[0])
-        score, alert = judge_row(live, self.packed, raw)
-        return score, raw, alert
+            return partial(self._kernels.score_row, live, self.packed)
+        scorer, row, raw = self._scorer(), live[ROW : ROW + self.width].reshape(1, -1), np.empty(1)
+
+        def score_row() -> tuple[float, float, bool]:
+            scorer(row, raw)
+            score, alert = judge_row(live, self.packed, raw[0])
+            return score, float(raw[0]), alert
+
+        return score_row
 
     def score_rows(self, live: Floats, rows: Floats) -> Floats:
         """Score, raw score and alert (3, n) of rows (n, f), which `live` moves over."""
@@ -61,14 +76,14 @@ class StreamModel:
             self._kernels.score_rows(live, self.packed, rows, out)
         elif len(rows):
             raw = np.empty(len(rows))
-            self._scorer(rows, raw)
+            self._scorer()(rows, raw)
             judge_rows(live, self.packed, rows, raw, out)
         return out
 
-    @property
-    def _scaling(self) -> Scaling:
+    def _scorer(self) -> Scorer:
+        assert self.backend is not None, "a model scores by kernels or by its backend"
         centers, widths = self.packed[HEAD : HEAD + 2 * self.width].reshape(2, -1)
-        return Scaling(centers, widths)
+        return self.backend.scorer(Scaling(centers, widths))
 
     @property
     def width(self) -> int:
@@ -78,26 +93,43 @@ class StreamModel:
     @property
     def memory_bytes(self) -> int:
         """What its arrays hold."""
-        own = [array for array in self.backend.arrays().values() if not np.may_share_memory(array, self.packed)]
-        return self.packed.nbytes + sum(array.nbytes for array in own)
+        order = 0 if self.order is None else self.order.nbytes
+        return self.packed.nbytes + order + sum(array.nbytes for array in self._backend_arrays().values())
+
+    def _backend_arrays(self) -> dict[str, NDArray[Any]]:
+        return {} if self.backend is None else self.backend.arrays()
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """The model as named arrays, for a file."""
         n, d, f = (int(self.packed[slot]) for slot in (SCORES, COLUMNS, FEATURES))
         cuts = np.cumsum([HEAD, f, f, 2 * d, n])
         _, centers, widths, bounds, training_scores = np.split(self.packed[: cuts[-1]], cuts[:-1])
-        backend = {f"backend.{name}": array for name, array in self.backend.arrays().items()}
+        fitted = self._kernels.arrays(self.packed) if self._kernels is not None else self._backend_arrays()
+        backend = {f"backend.{name}": array for name, array in fitted.items()}
         named = {"centers": centers, "widths": widths, "bounds": bounds.reshape(2, d)}
         return {**named, "training_scores": training_scores, **backend}
 
 
-def fit_model(settings: StreamSettings, columns: Floats, own: int) -> StreamModel:
-    """Fit on a window (f, n) whose first `own` columns are the row's own. A function of its arguments."""
+def fit_model(
+    settings: StreamSettings,
+    columns: Floats,
+    own: int,
+    first: int = 0,
+    before: StreamModel | None = None,
+    spare: StreamModel | None = None,
+) -> StreamModel:
+    """Fit on a window (f, n) whose first `own` columns are the row's own. A function of its arguments.
+
+    `first` is the number of the window's first row. The model `before` this one spares time, and so does a `spare` one
+    that nobody uses any more: its memory is written anew.
+    """
     kernels = backend_class(settings.backend).stream_kernels()
-    if kernels is not None and (fitted := kernels.fit(columns, own)) is not None:
-        backend = _new_backend(settings)
-        backend.take(fitted.arrays)
-        return StreamModel(backend, fitted.packed)
+    if kernels is not None:
+        order, shift = (None, 0) if before is None else (before.order, first - before.first)
+        into = (spare.packed, spare.order) if spare is not None and spare.order is not None else None
+        fitted = kernels.fit(columns, own, order, shift, into)
+        if fitted is not None:
+            return StreamModel(fitted[0], None, kernels, fitted[1], first)
     detector = new_detector(settings).fit(np.ascontiguousarray(columns.T))
     return describe(detector, columns[:own])
 
@@ -118,7 +150,8 @@ def describe(detector: Detector, own: Floats) -> StreamModel:
     ascending = np.sort(detector.training_raw_scores)
     scale, backend = detector.scaling, detector.fitted_backend
     part = backend.stream_part(len(ascending), len(scale.centers))
-    return StreamModel(backend, pack(scale.centers, scale.widths, window_bounds(own), ascending, part))
+    packed = pack(scale.centers, scale.widths, window_bounds(own), ascending, part)
+    return _model(backend, packed)
 
 
 def restore(settings: StreamSettings, arrays: Mapping[str, NDArray[Any]], columns: int, width: int) -> StreamModel:
@@ -130,16 +163,17 @@ def restore(settings: StreamSettings, arrays: Mapping[str, NDArray[Any]], column
         raise ValueError("the arrays of the model do not fit the stream")
     if not scores.size or not (np.diff(scores) >= 0).all() or not (widths > 0).all():
         raise ValueError("the training scores or the widths of the model are none")
-    backend = _new_backend(settings)
+    backend = backend_class(settings.backend)({}, FitContext(settings.contamination, settings.seed))
     backend.take({key.removeprefix("backend."): array for key, array in arrays.items() if key.startswith("backend.")})
     if backend.width > width:
         raise ValueError("the backend reads more columns than there are")
     part = backend.stream_part(len(scores), width)
-    return StreamModel(backend, pack(centers, widths, bounds, scores, part))
+    return _model(backend, pack(centers, widths, bounds, scores, part))
 
 
 _PARTS = ("centers", "widths", "bounds", "training_scores")
 
 
-def _new_backend(settings: StreamSettings) -> Backend:
-    return backend_class(settings.backend)({}, FitContext(settings.contamination, settings.seed))
+def _model(backend: Backend, packed: Floats) -> StreamModel:
+    kernels = backend.stream_kernels()
+    return StreamModel(packed, None if kernels is not None else backend, kernels)

@@ -14,6 +14,8 @@ belongs to nothing any more and is dropped.
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import overload
 
@@ -29,6 +31,10 @@ from millstream.stream_settings import StreamSettings
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 
+_NEVER = 1 << 62
+_OBJECTS = 4096  # bytes of a stream beside its numbers, about
+_WORTH_KEEPING = 128 * 1024  # bytes from which malloc takes fresh pages from the system
+_SCRATCH_KEPT = 8 * 1024 * 1024
 _PIECE = 8192  # rows whose features stand in memory at the same time
 _UNSCORED = np.array([[np.nan], [np.nan], [0.0]])
 
@@ -124,11 +130,16 @@ class FitJob:
     settings: StreamSettings
     rows: WindowRows
     own: int
+    width: int
     trained_to: int
+    before: StreamModel | None
+    spare: StreamModel | None
 
     def run(self) -> StreamModel:
         """The model."""
-        return fit_model(self.settings, self.rows.columns(), self.own)
+        columns = _scratch(self.width, len(self.rows))
+        self.rows.columns_into(columns)
+        return fit_model(self.settings, columns, self.own, self.rows.first, self.before, self.spare)
 
 
 class StreamState:
@@ -144,6 +155,7 @@ class StreamState:
         self.named = False
         self.window: Window | None = None
         self.model: StreamModel | None = None
+        self._spare: StreamModel | None = None  # the one before, whose memory the next fit writes anew
         self.calibration = _calibration(self.settings, 0)
         self.model_version = 0
         self.started_at = self.sequence
@@ -153,6 +165,8 @@ class StreamState:
         self.retrain_failures = 0
         self.last_error: str | None = None
         self.last_fit: ModelFitted | None = None
+        self.score_row: Callable[[], tuple[float, float, bool]] | None = None  # of the model, on the row in `live`
+        self.plan_fit()
 
     @overload
     def apply(self, event: Rows) -> Scored: ...
@@ -176,18 +190,28 @@ class StreamState:
                 self._configure(event.settings)
             case Reset():
                 self._clear()
+        self.plan_fit()
         return None
+
+    def plan_fit(self) -> None:
+        """Set `due_at`: the `sequence` from which on the next fit is due."""
+        needed = self.settings.retrain_interval if self.fit_attempted else self.settings.min_samples
+        self.due_at = self.fit_at + needed if self.fitting is None else _NEVER
+
+    def follow(self, model: StreamModel) -> None:
+        """Score with `model` from now on."""
+        self.model = model
+        self.score_row = model.row_scorer(self.calibration.live)
 
     def take_row(self, row: object) -> StreamResult | None:
         """Take one row and return what is said about it; None, and nothing happened, if it is not plain.
 
         Plain is a mapping of just the columns, or a list as wide, of finite numbers, once there is a model.
         """
-        model = self.model
-        if model is None or self.window is None or not self.window.take(row):
+        if self.score_row is None or self.window is None or not self.window.take(row):
             return None
         self.sequence += 1
-        score, raw, alert = model.score_row(self.calibration.live)
+        score, raw, alert = self.score_row()
         return StreamResult(0, score, score > self.settings.threshold, alert, raw, 0)
 
     @property
@@ -226,15 +250,14 @@ class StreamState:
     @property
     def fit_due(self) -> bool:
         """Whether the rows for the next fit are there and none is under way."""
-        needed = self.settings.retrain_interval if self.fit_attempted else self.settings.min_samples
-        return self.sequence - self.fit_at >= needed and self.fitting is None
+        return self.sequence >= self.due_at
 
     @property
     def memory_bytes(self) -> int:
         """What window, model and calibration hold."""
         window = 0 if self.window is None else self.window.memory_bytes
-        model = 0 if self.model is None else self.model.memory_bytes
-        return window + model + self.calibration.live.nbytes
+        models = sum(model.memory_bytes for model in (self.model, self._spare) if model is not None)
+        return window + models + self.calibration.live.nbytes + _OBJECTS
 
     @property
     def width(self) -> int:
@@ -253,7 +276,8 @@ class StreamState:
     def fit_job(self) -> FitJob:
         """The fit that is due, on the window as it is: nothing is copied before it runs."""
         assert self.window is not None, "a stream without rows has nothing to fit"
-        return FitJob(self.settings, self.window.snapshot(), len(self.columns or ()), self.sequence)
+        own, spare, self._spare = len(self.columns or ()), self._spare, None
+        return FitJob(self.settings, self.window.snapshot(), own, self.width, self.sequence, self.model, spare)
 
     def _take(self, rows: Rows) -> Scored:
         if self.window is None and len(rows.values):
@@ -284,7 +308,9 @@ class StreamState:
         if event.trained_to != self.fitting:
             return
         self.fitting = None
-        self.model = event.model
+        if self.model is not None and self.model.packed.nbytes >= _WORTH_KEEPING:
+            self._spare = self.model
+        self.follow(event.model)
         self.model_version += 1
         self.last_error = None
         self.last_fit = event
@@ -306,3 +332,15 @@ class StreamState:
 
 def _calibration(settings: StreamSettings, width: int) -> Calibration:
     return Calibration(settings.contamination, settings.window_size, settings.threshold, settings.quiet_rows, width)
+
+
+_of_thread = threading.local()
+
+
+def _scratch(width: int, rows: int) -> Floats:
+    """A matrix (width, rows) of this thread, to be used until the next call."""
+    held: Floats | None = getattr(_of_thread, "numbers", None)
+    if held is None or held.size < width * rows:
+        held = np.empty(width * rows)
+        _of_thread.numbers = held if held.nbytes <= _SCRATCH_KEPT else None
+    return held[: width * rows].reshape(width, rows)

@@ -72,14 +72,6 @@ class FitContext:
     batch_size: int = 32
 
 
-@dataclass(frozen=True)
-class FittedWindow:
-    """A fused fit: the packed model of calibration.py and the backend's `arrays`, which may be views of it."""
-
-    packed: Floats
-    arrays: dict[str, NDArray[Any]]
-
-
 class StreamKernels(Protocol):
     """What streams do with a backend row by row, fused: same numbers, fewer passes. A module of functions is one."""
 
@@ -89,8 +81,23 @@ class StreamKernels(Protocol):
     def score_rows(self, live: Floats, packed: Floats, rows: Floats, out: Floats) -> None:
         """Write score, raw score and alert (3, n) of rows (n, f), as they came, NaN where missing."""
 
-    def fit(self, columns: Floats, own: int) -> FittedWindow | None:
-        """Fit on columns (f, n), the first `own` of which are the row's own; None: the general path has to."""
+    def fit(
+        self,
+        columns: Floats,
+        own: int,
+        before: NDArray[np.int32] | None,
+        shift: int,
+        into: tuple[Floats, NDArray[np.int32]] | None,
+    ) -> tuple[Floats, NDArray[np.int32]] | None:
+        """Fit on columns (f, n), the first `own` of which are the row's own; None: the general path has to.
+
+        Returns the packed model of calibration.py and the order of each column (f, n), which the fit on the window
+        `shift` rows later may be given as `before` to take less time. The model is the same without. `into` are arrays
+        of an earlier fit, to be written anew.
+        """
+
+    def arrays(self, packed: Floats) -> dict[str, NDArray[Any]]:
+        """The fitted state in a packed model, as `Backend.arrays` gives it."""
 
 
 class Backend(ABC):

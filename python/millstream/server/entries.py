@@ -145,10 +145,15 @@ class Entries(Generic[T]):
 
     def get(self, name: str) -> Entry[T]:
         """The entry called `name`, or `NotFoundError`."""
-        entry = self._entries.get(name)
-        if entry is None or not entry._born:
+        entry = self.find(name)
+        if entry is None:
             raise self._unknown(name)
         return entry
+
+    def find(self, name: str) -> Entry[T] | None:
+        """The entry called `name`, or None."""
+        entry = self._entries.get(name)
+        return entry if entry is not None and entry._born else None
 
     async def send(self, name: str, event: Any, inline: Inline[T] = True) -> Any:
         """Apply `event` to the object called `name`; `NotFoundError` when it has none when its turn comes."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -10,7 +11,6 @@ import numpy as np
 
 from millstream._core import Body
 from millstream.errors import InvalidRequestError, MillstreamError
-from millstream.stream_model import StreamModel
 from millstream.stream_rows import read_table
 from millstream.stream_settings import StreamSettings
 from millstream.stream_state import (
@@ -25,7 +25,8 @@ from millstream.stream_state import (
     StreamState,
 )
 
-FitNow = Callable[[FitJob], StreamModel]
+_log = logging.getLogger("millstream")
+FitNow = Callable[[FitJob], ModelFitted]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,10 +58,16 @@ class Taken:
 class NamedStream:
     """The state of one stream; changed by `apply` only."""
 
-    __slots__ = ("state",)
+    __slots__ = ("counted", "state")
 
     def __init__(self, settings: StreamSettings) -> None:
         self.state = StreamState(settings)
+        self.counted: int | None = 0  # its bytes in the server's count; None once it was deleted
+
+    @property
+    def is_full(self) -> bool:
+        """Whether more rows need no more memory."""
+        return self.state.samples_collected >= self.state.settings.window_size
 
     def apply(self, event: Batch | Change) -> Taken | None:
         """Change by one event, whole or not at all; a batch is scored."""
@@ -133,6 +140,14 @@ class NamedStream:
         job = self.state.fit_job()
         self.state.apply(FitStarted())
         try:
-            self.state.apply(ModelFitted(fit(job), job.trained_to))
-        except MillstreamError as error:  # the rows stay; `last_error` says why, and the next interval tries again
-            self.state.apply(FitFailed(str(error), job.trained_to))
+            self.state.apply(fit(job))
+        except Exception as error:  # the rows stay; `last_error` says why, and the next interval tries again
+            self.state.apply(FitFailed(describe_failure(error), job.trained_to))
+
+
+def describe_failure(error: Exception) -> str:
+    """What `last_error` says about a fit that failed; what is no error of ours is logged too."""
+    if isinstance(error, MillstreamError):
+        return str(error)
+    _log.error("a fit of a stream failed", exc_info=error)
+    return f"{type(error).__name__}: {error}"

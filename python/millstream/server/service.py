@@ -17,6 +17,7 @@ from millstream.server.model_codec import DetectorCodec
 from millstream.server.model_store import ModelStore
 from millstream.server.named_buffer import NamedBuffer
 from millstream.server.named_stream import NamedStream
+from millstream.server.stream_memory import StreamMemory
 from millstream.settings import Settings
 from millstream.warm_up import load_kernels
 
@@ -38,6 +39,7 @@ class Service:
         self.streams: Entries[NamedStream] = Entries(
             "Detector", "Send its first rows with POST /v1/ml/anomaly/stream.", settings.max_streams, self.threads
         )
+        self.stream_memory = StreamMemory(settings.max_stream_bytes)
         self.ready = False
         self._tasks: set[asyncio.Task[None]] = set()
 

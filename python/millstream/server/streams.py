@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
+import time
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -14,11 +16,11 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 
 from millstream.backend.registry import backend_class
 from millstream.detector import Detector, FitRows, FitSettings, fit_to_bytes
-from millstream.errors import InvalidRequestError, MillstreamError
+from millstream.errors import InvalidRequestError
 from millstream.server.endpoint import Answer, Call, Nothing
 from millstream.server.entries import Entry, GoneError
 from millstream.server.limits import NAME, raise_all
-from millstream.server.named_stream import Batch, NamedStream, Taken
+from millstream.server.named_stream import Batch, NamedStream, Taken, describe_failure
 from millstream.server.service import Service
 from millstream.stream_model import StreamModel, describe
 from millstream.stream_settings import StreamSettings
@@ -26,6 +28,7 @@ from millstream.stream_state import FitFailed, FitJob, ModelFitted, Reset, Score
 
 RESERVED = "detectors"
 DEFAULT_LAGS = (1, 2, 3)
+_AT_ONCE = 500  # entries of a list described before others have their turn
 _log = logging.getLogger("millstream")
 
 
@@ -60,7 +63,7 @@ class StreamingResult(Answer, kw_only=True):
 
 
 class StreamStats(Answer, kw_only=True):
-    """How a stream stands."""
+    """How a stream stands. `alarm_rate` is the share of the last window's rows that scored above 0.5."""
 
     object: Literal["streaming_detector"] = "streaming_detector"
     model_id: str
@@ -78,8 +81,14 @@ class StreamStats(Answer, kw_only=True):
     contamination: float
     quiet_rows: int
     columns: list[str]
+    rolling_windows: list[int]
+    lag_periods: list[int]
+    alarm_rate: float | None
     retrain_failures: int
     last_error: str | None
+    last_retrain_at: str | None
+    last_retrain_ms: float | None
+    memory_bytes: int
 
 
 class StreamList(Answer, kw_only=True):
@@ -119,15 +128,27 @@ async def send(call: Call[StreamRows]) -> StreamingResult:
     def here(stream: NamedStream) -> bool:
         return call.short and not stream.may_fit(most)
 
-    taken: Taken = await service.streams.send_or_create(name, lambda: NamedStream(StreamSettings(**sent)), batch, here)
-    if taken.job is not None:
-        service.spawn(_retrain(service, service.streams.get(name), taken.job))
+    def new() -> NamedStream:
+        service.stream_memory.check(None)
+        return NamedStream(StreamSettings(**sent))
+
+    if (known := service.streams.find(name)) is not None:
+        service.stream_memory.check(known.value)
+    taken: Taken = await service.streams.send_or_create(name, new, batch, here)
+    if (entry := service.streams.find(name)) is not None:  # else it was deleted meanwhile
+        service.stream_memory.recount(entry.value)
+        if taken.job is not None:
+            service.spawn(_retrain(service, entry, taken.job))
     return _result(name, taken)
 
 
 async def list_all(call: Call[Nothing]) -> StreamList:
     """How all streams stand."""
-    data = [_stats(entry) for entry in call.service.streams]
+    data: list[StreamStats] = []
+    for at, entry in enumerate(call.service.streams):
+        data.append(_stats(entry))
+        if at % _AT_ONCE == _AT_ONCE - 1:
+            await asyncio.sleep(0)  # others have their turn
     return StreamList(data=data, total=len(data))
 
 
@@ -139,14 +160,16 @@ async def stats(call: Call[Nothing]) -> StreamStats:
 async def reset(call: Call[Nothing]) -> StreamReset:
     """Forget rows, columns, model and counters."""
     name = call.path["model"]
+    entry = call.service.streams.get(name)
     await call.service.streams.send(name, Reset())
+    call.service.stream_memory.recount(entry.value)
     return StreamReset(model=name)
 
 
 async def delete(call: Call[Nothing]) -> StreamDeleted:
     """Delete a stream."""
     name = call.path["model"]
-    await call.service.streams.delete(name)
+    call.service.stream_memory.forget(await call.service.streams.delete(name))
     return StreamDeleted(model=name)
 
 
@@ -183,14 +206,20 @@ def _first_row(raw: bytes) -> tuple[str, ...] | None:
     return tuple(first) if isinstance(first, Mapping) else None
 
 
-def _fit_from_thread(service: Service) -> Callable[[FitJob], StreamModel]:
+def _fit_from_thread(service: Service) -> Callable[[FitJob], ModelFitted]:
     """A fit that a thread at work on an event may call; it waits there, not on the event loop."""
     loop = asyncio.get_running_loop()
 
-    def fit(job: FitJob) -> StreamModel:
-        return asyncio.run_coroutine_threadsafe(_fit(service, job), loop).result()
+    def fit(job: FitJob) -> ModelFitted:
+        return asyncio.run_coroutine_threadsafe(_timed_fit(service, job), loop).result()
 
     return fit
+
+
+async def _timed_fit(service: Service, job: FitJob) -> ModelFitted:
+    start = time.perf_counter()
+    model = await _fit(service, job)
+    return ModelFitted(model, job.trained_to, time.perf_counter() - start, time.time())
 
 
 async def _fit(service: Service, job: FitJob) -> StreamModel:
@@ -211,14 +240,12 @@ async def _retrain(service: Service, entry: Entry[NamedStream], job: FitJob) -> 
     """Fit on the snapshot in `job` and swap the model in, in one event."""
     outcome: ModelFitted | FitFailed
     try:
-        outcome = ModelFitted(await _fit(service, job), job.trained_to)
-    except MillstreamError as error:
-        outcome = FitFailed(str(error), job.trained_to)
+        outcome = await _timed_fit(service, job)
     except Exception as error:
-        _log.exception("retraining '%s' failed", entry.name)
-        outcome = FitFailed(f"{type(error).__name__}: {error}", job.trained_to)
+        outcome = FitFailed(describe_failure(error), job.trained_to)
     try:
         await entry.send(outcome)
+        service.stream_memory.recount(entry.value)
     except GoneError:
         _log.debug("'%s' was deleted while it was retrained", entry.name)
 
@@ -268,7 +295,7 @@ def _imputed(part: Scored, columns: tuple[str, ...]) -> dict[int, tuple[str, ...
 
 def _stats(entry: Entry[NamedStream]) -> StreamStats:
     state = entry.value.state
-    settings = state.settings
+    settings, fit = state.settings, state.last_fit
     return StreamStats(
         model_id=entry.name,
         backend=settings.backend,
@@ -285,6 +312,16 @@ def _stats(entry: Entry[NamedStream]) -> StreamStats:
         contamination=settings.contamination,
         quiet_rows=settings.quiet_rows,
         columns=list(state.columns or ()),
+        rolling_windows=list(settings.rolling_windows),
+        lag_periods=list(settings.lag_periods),
+        alarm_rate=state.calibration.alarm_rate,
         retrain_failures=state.retrain_failures,
         last_error=state.last_error,
+        last_retrain_at=_utc(fit.ended_at) if fit is not None and fit.ended_at is not None else None,
+        last_retrain_ms=1000 * fit.seconds if fit is not None and fit.seconds is not None else None,
+        memory_bytes=state.memory_bytes,
     )
+
+
+def _utc(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -199,6 +199,17 @@ impl WindowRows {
         self.matrix(py, py.detach(|| self.0.columns()))
     }
 
+    /// The same, into a writable C-ordered array of that shape: fresh memory costs more than the copy.
+    fn columns_into(&self, py: Python<'_>, out: PyBuffer<f64>) -> PyResult<()> {
+        if !matches!(*out.shape(), [_, rows] if rows == self.0.len()) {
+            let rows = self.0.len();
+            return Err(raise(Error::invalid(format!(
+                "An array for a window of {rows} rows that has others."
+            ))));
+        }
+        out.copy_from_slice(py, &self.0.columns())
+    }
+
     /// All that is stored (columns and all declared features, n), for `Window.resume`.
     fn places<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         self.matrix(py, py.detach(|| self.0.places()))

@@ -1,0 +1,145 @@
+"""Streams: one row, many rows, many streams."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import millstream as ms
+import numpy as np
+import rcf3
+from conftest import Compare, Record
+from ratio import SMOKE, Ratio, interleave
+from results import Reach
+from river import anomaly
+
+COLUMNS = ("cpu", "memory", "disk_io", "network")
+Row = dict[str, float]
+
+
+def rows(count: int, seed: int = 0) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:
+    """Gaussian rows of four columns."""
+    return np.random.default_rng(seed).normal(size=(count, len(COLUMNS)))
+
+
+def mappings(count: int) -> list[Row]:
+    """The same as mappings."""
+    return [dict(zip(COLUMNS, row, strict=True)) for row in rows(count).tolist()]
+
+
+def ready(**settings: Any) -> ms.Stream:
+    """An ecod stream of window 1000, full, with a model. It retrains in the call: that share is in every figure."""
+    stream = ms.Stream(**{"columns": COLUMNS, "background": False} | settings)
+    stream.update_many(rows(1500, seed=1))
+    assert stream.update(mappings(1)[0]).score is not None
+    return stream
+
+
+def each(call: Callable[[Row], object]) -> Callable[[], object]:
+    """`call` with the next row, over and over."""
+    following = itertools.cycle(mappings(5000))
+    return lambda: call(next(following))
+
+
+def river_trees() -> Callable[[Row], object]:
+    """HalfSpaceTrees as its documentation uses it, limits given, score and learning."""
+    trees: Any = anomaly.HalfSpaceTrees(seed=0, limits=dict.fromkeys(COLUMNS, (-5.0, 5.0)))
+
+    def step(row: Row) -> object:
+        score = trees.score_one(row)
+        trees.learn_one(row)
+        return score
+
+    return step
+
+
+def cut_forest() -> Callable[[Row], object]:
+    """The random cut forest of rcf3 with its defaults, scoring and learning, on lists as it takes them."""
+    forest = rcf3.Forest(len(COLUMNS), seed=0)
+    for row in rows(1500).tolist():
+        forest.update(row)
+    return lambda row: forest.update_and_score(list(row.values()))
+
+
+def test_one_row_against_half_space_trees(compare: Compare) -> None:
+    """One row through ecod, window 1000, 4 columns; calibration and the share of retraining are in it."""
+    stream, trees = ready(), river_trees()
+    for row in mappings(600):
+        trees(row)
+    compare(each(stream.update), each(trees), "river HalfSpaceTrees", Reach(times=8, ours=3000))
+
+
+def test_one_row_against_a_random_cut_forest(compare: Compare) -> None:
+    """The same against Rust."""
+    compare(each(ready().update), each(cut_forest()), "rcf3 Forest", Reach(times=1, ours=3000))
+
+
+def test_one_row_with_windows_and_lags(compare: Compare) -> None:
+    """Rolling windows 5, 10, 20 and three lags: 60 more features, live and seen by the backend."""
+    derived = ready(rolling_windows=[5, 10, 20], lag_periods=[1, 2, 3])
+    compare(each(derived.update), each(ready().update), "the row alone", Reach(share=4))
+
+
+def test_one_row_retrained_in_the_background(compare: Compare) -> None:
+    """As a service has it: the refit is in a thread of the same process, whose CPU counts."""
+    compare(each(ready(background=True).update), each(ready().update), "in the call", Reach(share=1.5))
+
+
+def many(stream: ms.Stream) -> Callable[[], object]:
+    batch = rows(1000 if SMOKE else 100_000)
+    return lambda: stream.update_many(batch)
+
+
+def per_row(ratio: Ratio, count: int) -> Ratio:
+    return Ratio(ratio.ours_ns / count, ratio.peer_ns / count, ratio.times, ratio.pairs)
+
+
+def test_a_row_of_many(record: Record) -> None:
+    """A row of `update_many` with 100,000, against the same rows one by one."""
+    count, batched, single = 1000 if SMOKE else 100_000, ready(background=True), ready(background=True)
+    one_by_one = mappings(count)
+
+    def singly() -> None:
+        for row in one_by_one:
+            single.update(row)
+
+    record("row by row", per_row(interleave(many(batched), singly), count), Reach(ours=1500))
+
+
+def test_a_row_of_many_with_windows_and_lags(record: Record) -> None:
+    """The same with rolling windows 5, 10, 20 and three lags."""
+    count = 1000 if SMOKE else 100_000
+    derived = ready(background=True, rolling_windows=[5, 10, 20], lag_periods=[1, 2, 3])
+    plain = ready(background=True)
+    record("the rows alone", per_row(interleave(many(derived), many(plain)), count), Reach(ours=6000))
+
+
+def resident_bytes() -> int:
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+STREAMS = 200 if SMOKE else 10_000
+
+
+def test_ten_thousand_streams(record: Record) -> None:
+    """Creation with 200 rows, memory of each, and a row for one of many at random against a row for one."""
+    batch, row = rows(200), mappings(1)[0]
+    one = ms.Stream(columns=COLUMNS)
+    one.update_many(batch)
+    before, start = resident_bytes(), time.process_time_ns()
+    streams = [ms.Stream(columns=COLUMNS) for _ in range(STREAMS)]
+    created = (time.process_time_ns() - start) / STREAMS
+    for stream in streams:
+        stream.update_many(batch)
+    for stream in streams:
+        stream.wait()
+    memory = (resident_bytes() - before) / STREAMS
+    record("the limit", Ratio(created, 1e6, 1e6 / created, 1), Reach(ours=1e6))
+    record("the limit", Ratio(memory, 60e3, 60e3 / memory, 1), Reach(ours=60e3), unit="B")
+    chosen = itertools.cycle(np.random.default_rng(0).integers(0, STREAMS, 50_000).tolist())
+    pair = interleave(lambda: streams[next(chosen)].update(row), lambda: one.update(row))
+    record("one stream", pair, Reach(share=3, ours=8000))
