@@ -39,3 +39,17 @@ def make_finite(scores: Floats) -> None:
     for i in range(len(scores)):
         if not np.isfinite(scores[i]):
             scores[i] = -LARGEST if scores[i] < 0.0 else LARGEST
+
+
+@nb.njit(
+    nb.boolean(nb.float64, nb.float64, _matrix, nb.int64, nb.int64, nb.int64, nb.float64[::1]), cache=True, nogil=True
+)
+def scale_block(center: float, width: float, values: Floats, start: int, lanes: int, j: int, block: Floats) -> bool:
+    """Write `lanes` values of column `j` from row `start` on, scaled, into `block`; False: one is infinite."""
+    for lane in range(lanes):  # a loop of its own: loads that skip cannot be vectors, what follows can
+        block[lane] = values[start + lane, j]
+    infinite = np.int64(0)
+    for lane in range(lanes):
+        infinite |= np.int64(np.isinf(block[lane]))
+        block[lane] = scaled(block[lane], center, width)
+    return bool(infinite == 0)

@@ -40,3 +40,19 @@ def pairwise_sum(values: Floats, start: int, length: int) -> float:
     first: float = pairwise_sum(values, start, half)
     second: float = pairwise_sum(values, start + half, length - half)
     return first + second
+
+
+@nb.njit(nb.void(nb.float64[:, ::1], nb.int64, _scratch, nb.int64), cache=True, nogil=True)
+def sum_rows(terms: Floats, rows: int, sums: Floats, start: int) -> None:
+    """Write the sums of the first `rows` rows of `terms` into `sums` from `start` on, added as NumPy adds a row."""
+    d = terms.shape[1]
+    if d < 8:
+        for i in range(rows):
+            total = 0.0
+            for j in range(d):
+                total += terms[i, j]
+            sums[start + i] = total
+    else:
+        flat = terms.reshape(terms.size)
+        for i in range(rows):
+            sums[start + i] = pairwise_sum(flat, i * d, d)

@@ -12,8 +12,10 @@ from millstream.errors import InvalidRequestError
 BACKENDS: tuple[tuple[str, str], ...] = (
     ("isolation_forest", "IsolationForest"),
     ("one_class_svm", "OneClassSvm"),
-    ("ecod", "Ecod"),
     ("autoencoder", "Autoencoder"),
+    ("ecod", "Ecod"),
+    ("hbos", "Hbos"),
+    ("copod", "Copod"),
     ("mcd", "Mcd"),
     ("cblof", "Cblof"),
 )
