@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from millstream.backend import tails
-from millstream.backend.base import BackendInfo, Floats, FusedBackend, Scorer
+from millstream.backend.base import BackendInfo, Floats, FusedBackend, Scorer, checked_array
 from millstream.scaling import Scaling
 
 
@@ -35,6 +35,11 @@ class Copod(FusedBackend):
         best_for="skewed columns, where one side is the unusual one; no parameters",
     )
     fit_in = "thread"
+
+    @property
+    def width(self) -> int:
+        """One sorted column for each."""
+        return len(self._sorted)
 
     def fit(self, rows: Floats) -> Floats:
         """Sort every column and learn its skewness."""
@@ -64,7 +69,7 @@ class Copod(FusedBackend):
     def take(self, arrays: Mapping[str, NDArray[Any]]) -> None:
         """The sorted columns and the skewness; the table of logarithms follows from their length."""
         self._sorted = tails.checked_columns(arrays["sorted"])
-        self._joined = np.ascontiguousarray(arrays["skewness"], dtype=np.float64)
+        self._joined = checked_array(arrays, "skewness", np.float64, 2)
         if self._joined.shape != (3, len(self._sorted)):
             raise ValueError("the skewness does not fit the columns")
 

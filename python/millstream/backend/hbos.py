@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from millstream.backend.base import BackendInfo, Floats, FusedBackend, Parameter, Scorer
+from millstream.backend.base import BackendInfo, Floats, FusedBackend, Parameter, Scorer, checked_array
 from millstream.backend.histogram import equal_edges, optimal_bins
 from millstream.scaling import Scaling
 
@@ -40,6 +40,11 @@ class Hbos(FusedBackend):
         parameter_info=_PARAMETERS,
     )
     fit_in = "thread"
+
+    @property
+    def width(self) -> int:
+        """One histogram for each."""
+        return len(self._bins)
 
     def fit(self, rows: Floats) -> Floats:
         """Count every column into its bins."""
@@ -92,9 +97,8 @@ class Hbos(FusedBackend):
 
     def take(self, arrays: Mapping[str, NDArray[Any]]) -> None:
         """The histograms; bins must be there for every column."""
-        self._bins = np.ascontiguousarray(arrays["bins"], dtype=np.int64)
-        self._edges = np.ascontiguousarray(arrays["edges"], dtype=np.float64)
-        self._logs = np.ascontiguousarray(arrays["logs"], dtype=np.float64)
+        self._bins = checked_array(arrays, "bins", np.int64, 1)
+        self._edges, self._logs = (checked_array(arrays, name, np.float64, 2) for name in ("edges", "logs"))
         d, most = self._logs.shape
         if self._bins.shape != (d,) or self._edges.shape != (d, most + 1):
             raise ValueError("the histograms do not fit together")

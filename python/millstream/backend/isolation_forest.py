@@ -10,12 +10,14 @@ Training rows lie inside every range they meet, so the penalty never touches the
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from millstream.backend.base import Backend, BackendInfo, Floats, Parameter, checked_array
+from millstream.backend.base import BackendInfo, Floats, FusedBackend, Parameter, Scorer, checked_array
+from millstream.scaling import Scaling
 
 _PARAMETERS = {
     "n_estimators": Parameter("int", 100, "number of trees", 1, 2_000),
@@ -24,11 +26,19 @@ _PARAMETERS = {
     "bootstrap": Parameter("bool", False, "draw the rows of a tree with replacement"),
     "range_penalty": Parameter("bool", True, "count values far outside a node's range as more anomalous"),
 }
-_LEAF = -1
+_DTYPES: dict[str, type[np.generic]] = {
+    "threshold": np.float32,
+    "width": np.float32,
+    "feature": np.int32,
+    "left": np.int32,
+    "length": np.float64,
+    "roots": np.int64,
+    "normal": np.float64,
+}
 _WIDEST = float(np.finfo(np.float32).max) / 4  # scikit-learn splits float32 values, and takes differences of them
 
 
-class IsolationForest(Backend):
+class IsolationForest(FusedBackend):
     """Random trees. 100 trees of 256 rows by default; a score costs a walk down each."""
 
     info = BackendInfo(
@@ -47,7 +57,7 @@ class IsolationForest(Backend):
     @property
     def width(self) -> int:
         """Up to the last column that is split."""
-        return int(self._links[:, 0].max(initial=_LEAF)) + 1
+        return int(self._trees["feature"].max(initial=0)) + 1
 
     def fit(self, rows: Floats) -> Floats:
         """Grow the trees with scikit-learn and take them over into arrays."""
@@ -58,41 +68,59 @@ class IsolationForest(Backend):
         options["max_samples"] = min(options["max_samples"], len(rows))
         forest = Forest(**options, random_state=self.context.seed, n_jobs=1).fit(rows)
         self.take(_forest_arrays(forest, rows))
-        return self._walk(rows, penalty=False)
+        scores = np.empty(len(rows))
+        self._scorer(Scaling.identity(rows.shape[1]), penalty=False)(rows, scores)
+        return scores
 
-    def score(self, rows: Floats) -> Floats:
-        """Scores from 0 to 1, about 0.5 for normal rows."""
-        return self._walk(rows, penalty=self.params["range_penalty"])
+    def scorer(self, scaling: Scaling) -> Scorer:
+        """What gives scores from 0 to 1, about 0.5 for normal rows."""
+        return self._scorer(scaling, penalty=self.params["range_penalty"])
 
-    def _walk(self, rows: Floats, penalty: bool) -> Floats:
-        from millstream.backend.isolation_forest_kernels import score_rows
+    def _scorer(self, scaling: Scaling, penalty: bool) -> Scorer:
+        from millstream.backend.isolation_forest_kernels import ABREAST, LANES, NODE, score_rows
 
-        return np.asarray(score_rows(rows, self._links, self._splits, self._roots, self._normal[0], penalty))
+        count = len(self._trees["left"])
+        nodes = np.zeros(count + 1, dtype=NODE)  # one more: a leaf of no length, the tree that fills up the last four
+        nodes["threshold"], nodes["width"] = np.inf, np.inf
+        nodes["left"] = np.arange(count + 1)
+        nodes["threshold"][:count], nodes["left"][:count] = self._trees["threshold"], self._trees["left"]
+        nodes["feature"][:count] = self._trees["feature"] * LANES
+        if penalty:
+            nodes["width"][:count] = self._trees["width"]
+        lengths = np.append(self._trees["length"], 0.0)
+        roots = self._trees["roots"]
+        roots = np.concatenate([roots, np.full(-len(roots) % ABREAST, count)])
+        return partial(score_rows, nodes, lengths, roots, self._steps, self._trees["normal"][0], scaling.packed())
 
     def arrays(self) -> dict[str, NDArray[Any]]:
-        """All trees in one list of nodes: (feature, left, right), (threshold, low, high, leaf length)."""
-        return {"links": self._links, "splits": self._splits, "roots": self._roots, "normal": self._normal}
+        """The nodes of all trees, a value each: see isolation_forest_kernels. `length` is the depth a leaf stands for,
+        `roots` are the first nodes of the trees, `normal` is what depths are divided by."""
+        return dict(self._trees)
 
     def take(self, arrays: Mapping[str, NDArray[Any]]) -> None:
         """The trees; children must come after their parents, so that every walk ends."""
-        self._links = checked_array(arrays, "links", np.int32, 2)
-        self._splits = checked_array(arrays, "splits", np.float64, 2)
-        self._roots = checked_array(arrays, "roots", np.int64, 1)
-        self._normal = checked_array(arrays, "normal", np.float64, 1)
-        nodes = len(self._links)
-        if self._links.shape != (nodes, 3) or self._splits.shape != (nodes, 4) or self._normal.shape != (1,):
+        self._trees = {name: checked_array(arrays, name, dtype, 1) for name, dtype in _DTYPES.items()}
+        left, roots = self._trees["left"].astype(np.int64), self._trees["roots"]
+        count = len(left)
+        if any(len(self._trees[name]) != count for name in ("threshold", "width", "feature", "length")):
             raise ValueError("the arrays of the trees do not fit together")
-        inner = self._links[:, 0] != _LEAF
-        children = self._links[inner, 1:]
-        if (children <= np.flatnonzero(inner)[:, None]).any() or (children >= nodes).any():
+        leaf = left == np.arange(count)
+        inner = np.flatnonzero(~leaf)
+        if (left[inner] <= inner).any() or (left[inner] + 1 >= count).any() or self._trees["feature"].min() < 0:
             raise ValueError("a node's children do not come after it")
-        if (
-            not len(self._roots)
-            or (self._roots < 0).any()
-            or (self._roots >= nodes).any()
-            or self._links[:, 0].min() < -1
-        ):
+        if not np.isposinf(self._trees["threshold"][leaf]).all() or self._trees["normal"].shape != (1,):
+            raise ValueError("a leaf splits")
+        if not len(roots) or roots.min() < 0 or roots.max() >= count:
             raise ValueError("a root is no node")
+        self._steps = _deepest(left, roots)
+
+
+def _deepest(left: NDArray[np.int64], roots: NDArray[np.int64]) -> int:
+    """Steps of the longest walk."""
+    level, steps = roots, 0
+    while len(inner := level[left[level] != level]):
+        level, steps = np.unique(np.concatenate([left[inner], left[inner] + 1])), steps + 1
+    return max(steps, 1)  # the first step is always taken; at a leaf it leads nowhere
 
 
 def _forest_arrays(forest: Any, rows: Floats) -> dict[str, NDArray[Any]]:
@@ -102,24 +130,45 @@ def _forest_arrays(forest: Any, rows: Floats) -> dict[str, NDArray[Any]]:
             forest.estimators_, forest.estimators_features_, forest.estimators_samples_, strict=True
         )
     ]
-    sizes = [len(links) for links, _ in parts]
-    roots = np.concatenate([[0], np.cumsum(sizes)[:-1]]).astype(np.int64)
-    for (links, _), root in zip(parts, roots, strict=True):
-        links[links[:, 0] != _LEAF, 1:] += root
-    links, splits = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
+    roots = np.cumsum([0, *(len(part["left"]) for part in parts)])[:-1]
+    for part, root in zip(parts, roots, strict=True):
+        part["left"] += root
+    trees = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
     normal = len(parts) * average_path(np.array([forest._max_samples]))
-    return {"links": links, "splits": splits, "roots": roots, "normal": normal}
+    trees |= {"roots": roots, "normal": normal}
+    return {name: trees[name].astype(dtype) for name, dtype in _DTYPES.items()}
 
 
-def _tree_arrays(tree: Any, features: NDArray[np.int64], seen: Floats) -> tuple[NDArray[np.int32], Floats]:
-    inner = tree.feature >= 0
-    links = np.stack([np.where(inner, tree.feature, 0), tree.children_left, tree.children_right], axis=1)
-    links = np.where(inner[:, None], links, _LEAF).astype(np.int32)
-    links[inner, 0] = features[tree.feature[inner]]
+def _tree_arrays(tree: Any, features: NDArray[np.int64], seen: Floats) -> dict[str, NDArray[Any]]:
+    """A tree level by level, so that the children of a node stand side by side."""
+    order, depths = _levels(tree)
+    place = np.empty(len(order), dtype=np.int64)
+    place[order] = np.arange(len(order))
+    inner = tree.feature[order] >= 0
     low, high = _ranges(tree, seen)
-    width = high - low
-    leaf = np.where(inner, 0.0, average_path(tree.n_node_samples))
-    return links, np.stack([tree.threshold, tree.threshold - width, tree.threshold + width, leaf], axis=1)
+    leaf_length = depths + average_path(tree.n_node_samples[order])
+    return {
+        "threshold": np.where(inner, _rounded_down(tree.threshold[order]), np.inf),
+        "width": np.where(inner, (high - low)[order], np.inf),
+        "feature": np.where(inner, features[np.maximum(tree.feature[order], 0)], 0),
+        "left": np.where(inner, place[tree.children_left[order]], np.arange(len(order))),
+        "length": np.where(inner, 0.0, leaf_length),
+    }
+
+
+def _levels(tree: Any) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The nodes level by level, children of a node side by side, and their depths."""
+    levels = [np.zeros(1, dtype=np.int64)]
+    while len(inner := levels[-1][tree.feature[levels[-1]] >= 0]):
+        levels.append(np.stack([tree.children_left[inner], tree.children_right[inner]], axis=1).ravel())
+    depths = np.repeat(np.arange(len(levels)), [len(level) for level in levels])
+    return np.concatenate(levels), depths
+
+
+def _rounded_down(thresholds: Floats) -> NDArray[np.float32]:
+    """As float32, so that a float32 value is above the one exactly when it is above the other."""
+    rounded = thresholds.astype(np.float32)
+    return np.where(rounded > thresholds, np.nextafter(rounded, np.float32(-np.inf)), rounded)
 
 
 def _ranges(tree: Any, seen: Floats) -> tuple[Floats, Floats]:
