@@ -12,10 +12,12 @@ from millstream.errors import InvalidRequestError
 BACKENDS: tuple[tuple[str, str], ...] = (
     ("isolation_forest", "IsolationForest"),
     ("one_class_svm", "OneClassSvm"),
+    ("local_outlier_factor", "LocalOutlierFactor"),
     ("autoencoder", "Autoencoder"),
     ("ecod", "Ecod"),
     ("hbos", "Hbos"),
     ("copod", "Copod"),
+    ("knn", "Knn"),
     ("mcd", "Mcd"),
     ("cblof", "Cblof"),
 )
