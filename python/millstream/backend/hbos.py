@@ -104,6 +104,10 @@ class Hbos(FusedBackend):
             raise ValueError("the histograms do not fit together")
         if not d or self._bins.min() < 1 or self._bins.max() > most:
             raise ValueError("a column's bins are not all there")
+        if not np.isfinite(self._edges[np.arange(most + 1) <= self._bins[:, None]]).all():
+            raise ValueError("an edge is no number")
+        if not np.isfinite(self._logs).all():
+            raise ValueError("a score is no number")
 
 
 def _bins_per_unit(edges: Floats) -> float:

@@ -26,9 +26,12 @@ def optimal_bins(column: Floats) -> int:
     n = len(column)
     column = column / max(1.0, np.abs(column).max() / 1e300)  # a width beyond float64 has no histogram
     candidates = np.arange(1, max(2, int(np.sqrt(n))))
-    likelihood = np.empty(len(candidates))
+    likelihood = np.full(len(candidates), -np.inf)
     for at, bins in enumerate(candidates):
-        counts, _ = np.histogram(column, bins=bins)
+        try:
+            counts, _ = np.histogram(column, bins=bins)
+        except ValueError:  # float64 has fewer numbers than bins between the lowest and the highest value
+            break
         terms = counts * np.log(bins * counts / n + 1) - (bins - 1 + np.log(bins) ** 2.5)
         likelihood[at] = terms.sum()
     return int(candidates[likelihood.argmax()])

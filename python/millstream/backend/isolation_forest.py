@@ -112,6 +112,8 @@ class IsolationForest(FusedBackend):
             raise ValueError("a leaf splits")
         if not len(roots) or roots.min() < 0 or roots.max() >= count:
             raise ValueError("a root is no node")
+        if not all(np.isfinite(self._trees[name]).all() for name in ("length", "normal")):
+            raise ValueError("a depth is no number")
         self._steps = _deepest(left, roots)
 
 
