@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,6 +23,7 @@ from millstream.stream_state import (
     ModelFitted,
     Rows,
     Scored,
+    StreamResult,
     StreamState,
 )
 
@@ -44,8 +46,7 @@ class Batch:
 class Taken:
     """What a batch came to, and how the stream stood right after it."""
 
-    parts: tuple[Scored, ...]
-    columns: tuple[str, ...]
+    results: list[StreamResult]
     ignored: tuple[str, ...]
     status: str
     model_version: int
@@ -88,13 +89,12 @@ class NamedStream:
         rows, ignored = self._read(batch)
         if settings is not state.settings:
             state.apply(Configured(settings))
-        parts = self._score(rows, batch.fit)
+        results = self._results(rows, batch.fit)
         job = state.fit_job() if state.fit_due else None
         if job is not None:
             state.apply(FitStarted())
         return Taken(
-            parts=tuple(parts),
-            columns=rows.columns,
+            results=results,
             ignored=ignored,
             status=state.status,
             model_version=state.model_version,
@@ -121,6 +121,14 @@ class NamedStream:
                 loc=("data",),
             )
         return read.rows, read.ignored
+
+    def _results(self, rows: Rows, fit: FitNow) -> list[StreamResult]:
+        if len(rows.values) == 1 and (result := self.state.take_row(rows.values[0])) is not None:
+            return [result]
+        results: list[StreamResult] = []
+        for part in self._score(rows, fit):
+            results.extend(_listed(part, rows.columns, len(results)))
+        return results
 
     def _score(self, rows: Rows, fit: FitNow) -> list[Scored]:
         """Score rows, cut where the first model has to be fitted: the row after it is the first one scored."""
@@ -151,3 +159,28 @@ def describe_failure(error: Exception) -> str:
         return str(error)
     _log.error("a fit of a stream failed", exc_info=error)
     return f"{type(error).__name__}: {error}"
+
+
+def _listed(part: Scored, columns: tuple[str, ...], start: int) -> Iterator[StreamResult]:
+    """The results of a part of a batch, its first row number `start` of the batch."""
+    imputed = _imputed(part, columns)
+    values = zip(
+        part.score.tolist(),
+        part.is_anomaly.tolist(),
+        part.is_alert.tolist(),
+        part.raw_score.tolist(),
+        part.samples_until_ready.tolist(),
+        strict=True,
+    )
+    for at, (score, anomaly, alert, raw, until) in enumerate(values):
+        if math.isnan(score):  # there was no model
+            yield StreamResult(start + at, None, None, alert, None, until, imputed.get(at, ()))
+        else:
+            yield StreamResult(start + at, score, anomaly, alert, raw, until, imputed.get(at, ()))
+
+
+def _imputed(part: Scored, columns: tuple[str, ...]) -> dict[int, tuple[str, ...]]:
+    if part.missing is None:
+        return {}
+    rows = np.flatnonzero(part.missing.any(axis=1)).tolist()
+    return {row: tuple(columns[at] for at in np.flatnonzero(part.missing[row])) for row in rows}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import math
 import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
@@ -24,7 +23,7 @@ from millstream.server.named_stream import Batch, NamedStream, Taken, describe_f
 from millstream.server.service import Service
 from millstream.stream_model import StreamModel, describe
 from millstream.stream_settings import StreamSettings
-from millstream.stream_state import FitFailed, FitJob, ModelFitted, Reset, Scored, StreamResult
+from millstream.stream_state import FitFailed, FitJob, ModelFitted, Reset, StreamResult
 
 RESERVED = "detectors"
 DEFAULT_LAGS = (1, 2, 3)
@@ -116,6 +115,10 @@ class StreamDeleted(Answer, kw_only=True):
     deleted: Literal[True] = True
 
 
+_FIELDS = StreamRows.__struct_fields__  # `model` first
+_UNSENT = (UNSET,) * (len(_FIELDS) - 1)
+
+
 async def send(call: Call[StreamRows]) -> StreamingResult:
     """Send rows to a stream, which the first call creates, and get their scores."""
     name, service = call.ask.model, call.service
@@ -136,7 +139,8 @@ async def send(call: Call[StreamRows]) -> StreamingResult:
         service.stream_memory.check(known.value)
     taken: Taken = await service.streams.send_or_create(name, new, batch, here)
     if (entry := service.streams.find(name)) is not None:  # else it was deleted meanwhile
-        service.stream_memory.recount(entry.value)
+        if len(taken.results) > 1 or not entry.value.is_full:  # else it holds what it held
+            service.stream_memory.recount(entry.value)
         if taken.job is not None:
             service.spawn(_retrain(service, entry, taken.job))
     return _result(name, taken)
@@ -178,9 +182,10 @@ def _sent(call: Call[StreamRows]) -> dict[str, Any]:
     ask, limits = call.ask, call.service.limits
     if ask.model == RESERVED:
         raise InvalidRequestError(f"'model' is '{RESERVED}', which is reserved; choose another.", loc=("model",))
-    sent = {
-        name: value for name, value in msgspec.structs.asdict(ask).items() if value is not UNSET and name != "model"
-    }
+    asked = msgspec.structs.astuple(ask)
+    if asked[1:] == _UNSENT:
+        return {}
+    sent = {name: value for name, value in zip(_FIELDS[1:], asked[1:], strict=True) if value is not UNSET}
     include = sent.pop("include_lags", None)
     if include is False and sent.get("lag_periods"):
         raise InvalidRequestError(
@@ -254,7 +259,7 @@ def _result(name: str, taken: Taken) -> StreamingResult:
     result = StreamingResult(
         model=name,
         status=taken.status,
-        results=_rows(taken),
+        results=taken.results,
         model_version=taken.model_version,
         samples_collected=taken.samples_collected,
         samples_until_ready=taken.samples_until_ready,
@@ -263,34 +268,6 @@ def _result(name: str, taken: Taken) -> StreamingResult:
     if taken.ignored:
         result.warnings = [f"column '{column}' is none of the stream's and was ignored" for column in taken.ignored]
     return result
-
-
-def _rows(taken: Taken) -> list[StreamResult]:
-    rows: list[StreamResult] = []
-    for part in taken.parts:
-        start = len(rows)
-        values = zip(
-            part.score.tolist(),
-            part.is_anomaly.tolist(),
-            part.is_alert.tolist(),
-            part.raw_score.tolist(),
-            part.samples_until_ready.tolist(),
-            strict=True,
-        )
-        names = _imputed(part, taken.columns)
-        for at, (score, anomaly, alert, raw, until) in enumerate(values):
-            if math.isnan(score):  # there was no model
-                rows.append(StreamResult(start + at, None, None, alert, None, until, names.get(at, ())))
-            else:
-                rows.append(StreamResult(start + at, score, anomaly, alert, raw, until, names.get(at, ())))
-    return rows
-
-
-def _imputed(part: Scored, columns: tuple[str, ...]) -> dict[int, tuple[str, ...]]:
-    if part.missing is None:
-        return {}
-    rows = np.flatnonzero(part.missing.any(axis=1)).tolist()
-    return {row: tuple(columns[at] for at in np.flatnonzero(part.missing[row])) for row in rows}
 
 
 def _stats(entry: Entry[NamedStream]) -> StreamStats:
