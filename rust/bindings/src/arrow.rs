@@ -1,9 +1,7 @@
-//! Arrow in and out through PyCapsules (the Arrow PyCapsule interface): no pyarrow on either side.
+//! Arrow in through PyCapsules (the Arrow PyCapsule interface): no pyarrow on the other side.
 
-use std::borrow::Cow;
 use std::ffi::CStr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::ptr::NonNull;
 use std::sync::Arc;
 
 use arrow_array::cast::AsArray;
@@ -12,14 +10,11 @@ use arrow_array::types::{
     Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type, UInt8Type, UInt16Type, UInt32Type,
     UInt64Type,
 };
-use arrow_array::{
-    Array, ArrayReader, ArrayRef, BooleanArray, Float64Array, NullArray, RecordBatch, RecordBatchIterator,
-    RecordBatchOptions, StringViewArray, make_array,
-};
-use arrow_buffer::{BooleanBuffer, Buffer, NullBuffer, ScalarBuffer};
+use arrow_array::{Array, ArrayReader, ArrayRef, make_array};
+use arrow_buffer::ScalarBuffer;
 use arrow_data::ffi::FFI_ArrowArray;
 use arrow_schema::ffi::FFI_ArrowSchema;
-use arrow_schema::{ArrowError, DataType, Field, Schema};
+use arrow_schema::{ArrowError, DataType, Field};
 use millstream_core::error::Error;
 use millstream_core::rows::{Cell, MAX_COLUMNS, Texts, Values};
 use millstream_core::table::{Column, Table};
@@ -28,8 +23,8 @@ use pyo3::types::{PyCapsule, PyCapsuleMethods, PyTuple};
 
 use crate::error::raise;
 
-const STREAM: &CStr = c"arrow_array_stream";
-const SCHEMA: &CStr = c"arrow_schema";
+pub(crate) const STREAM: &CStr = c"arrow_array_stream";
+pub(crate) const SCHEMA: &CStr = c"arrow_schema";
 const ARRAY: &CStr = c"arrow_array";
 
 /// Whether the object hands itself over as Arrow data.
@@ -37,7 +32,7 @@ pub(crate) fn speaks_arrow(data: &Bound<'_, PyAny>) -> PyResult<bool> {
     Ok(data.hasattr("__arrow_c_stream__")? || data.hasattr("__arrow_c_array__")?)
 }
 
-fn refuse(error: &ArrowError) -> PyErr {
+pub(crate) fn refuse(error: &ArrowError) -> PyErr {
     raise(Error::invalid(format!("Arrow data that cannot be read: {error}.")))
 }
 
@@ -48,11 +43,39 @@ pub(crate) fn import(data: &Bound<'_, PyAny>) -> PyResult<Table> {
     let received = catch_unwind(AssertUnwindSafe(|| receive(data)));
     let (field, arrays) = received.unwrap_or_else(|_| Err(raise(contradictory())))?;
     let mut columns = Gathered::new(&field)?;
-    for array in arrays {
+    for array in &arrays {
         array.to_data().validate_full().map_err(|error| refuse(&error))?;
-        columns.add(&array)?;
+    }
+    if let [array] = &*arrays
+        && columns.frame
+        && let Some(table) = lent(&columns, array)
+    {
+        return Ok(table);
+    }
+    for array in &arrays {
+        columns.add(array)?;
     }
     Ok(columns.finish())
+}
+
+/// Numbers that stay where the one who made them put them.
+struct Lent(ScalarBuffer<f64>);
+
+impl AsRef<[f64]> for Lent {
+    fn as_ref(&self) -> &[f64] {
+        &self.0
+    }
+}
+
+/// A frame of one chunk that holds nothing but float64 without nulls: nothing of it is copied.
+fn lent(columns: &Gathered, chunk: &ArrayRef) -> Option<Table> {
+    let rows = chunk.as_struct_opt().filter(|rows| rows.null_count() == 0)?;
+    let column = |((field, _), array): (&(Field, Values), &ArrayRef)| {
+        let values = array.as_primitive_opt::<Float64Type>().filter(|array| array.null_count() == 0)?;
+        Some(Column::lent(field.name(), Arc::new(Lent(values.values().clone()))))
+    };
+    let columns = columns.columns.iter().zip(rows.columns()).map(column).collect::<Option<Vec<_>>>()?;
+    Some(Table::new(columns, chunk.len()))
 }
 
 fn contradictory() -> Error {
@@ -244,60 +267,4 @@ fn extend_integers(
         });
     }
     Ok(())
-}
-
-/// A capsule with the table as a stream, a chunk for each run of rows whose numbers stand in one place.
-pub(crate) fn export<'py>(py: Python<'py>, table: &Table) -> PyResult<Bound<'py, PyCapsule>> {
-    let schema = batch(&table.slice(0, 0)).map_err(|error| refuse(&error))?.schema();
-    let batches: Vec<_> = table.pieces().iter().map(batch).collect();
-    let stream = FFI_ArrowArrayStream::new(Box::new(RecordBatchIterator::new(batches, schema)));
-    PyCapsule::new_with_value(py, stream, STREAM)
-}
-
-/// A capsule with the table's schema.
-pub(crate) fn export_schema<'py>(py: Python<'py>, table: &Table) -> PyResult<Bound<'py, PyCapsule>> {
-    let batch = batch(&table.slice(0, 0)).map_err(|error| refuse(&error))?;
-    let schema = FFI_ArrowSchema::try_from(batch.schema().as_ref()).map_err(|error| refuse(&error))?;
-    PyCapsule::new_with_value(py, schema, SCHEMA)
-}
-
-fn batch(table: &Table) -> Result<RecordBatch, ArrowError> {
-    let arrays: Vec<ArrayRef> = (0..table.columns().len()).map(|place| array(table, place)).collect();
-    let field =
-        |(column, array): (&Column, &ArrayRef)| Field::new(column.name(), array.data_type().clone(), true);
-    let schema = Schema::new(table.columns().iter().zip(&arrays).map(field).collect::<Vec<_>>());
-    let options = RecordBatchOptions::new().with_row_count(Some(table.len()));
-    RecordBatch::try_new_with_options(Arc::new(schema), arrays, &options)
-}
-
-fn array(table: &Table, place: usize) -> ArrayRef {
-    if let Some(values) = table.floats(place) {
-        return Arc::new(match values {
-            Cow::Borrowed(values) => shared(table, values),
-            Cow::Owned(values) => floats(ScalarBuffer::from(values)),
-        });
-    }
-    match (table.booleans(place), table.texts(place)) {
-        (Some(booleans), _) => Arc::new(BooleanArray::from(booleans.to_vec())),
-        (_, Some(texts)) => Arc::new(StringViewArray::from_iter(texts)),
-        _ => Arc::new(NullArray::new(table.len())),
-    }
-}
-
-/// The values themselves, not a copy; the array keeps the table alive.
-fn shared(table: &Table, values: &[f64]) -> Float64Array {
-    let pointer = NonNull::from(values).cast::<u8>();
-    // SAFETY: `values` are `size_of_val` bytes inside the columns of `table`, which never change, and which the
-    // clone that the buffer owns keeps where they are.
-    let buffer =
-        unsafe { Buffer::from_custom_allocation(pointer, size_of_val(values), Arc::new(table.clone())) };
-    floats(ScalarBuffer::from(buffer))
-}
-
-/// Numbers whose NaN are nulls.
-fn floats(values: ScalarBuffer<f64>) -> Float64Array {
-    let missing = values.iter().fold(false, |missing, value| missing | value.is_nan());
-    let nulls = missing
-        .then(|| NullBuffer::new(BooleanBuffer::collect_bool(values.len(), |row| !values[row].is_nan())));
-    Float64Array::new(values, nulls)
 }

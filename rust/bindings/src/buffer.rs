@@ -1,47 +1,104 @@
 //! `Buffer`: one writer at a time, any number of readers.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, TryLockError};
 
 use millstream_core::buffer::{Ask, Buffer, View};
 use millstream_core::error::Error;
 use millstream_core::rows::{Mode, Wanted};
 use pyo3::exceptions::PyOverflowError;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyTuple};
+use pyo3::types::{PyDict, PyFloat, PyInt, PyString, PyTuple};
 
 use crate::error::raise;
+use crate::numpy::array_of;
 use crate::rows::read;
-use crate::table::{PyTable, float_array};
+use crate::table::PyTable;
 
 /// A ring of the newest `capacity` rows.
 #[pyclass(name = "Buffer", module = "millstream", frozen)]
 pub(crate) struct PyBuffer {
-    /// Held by the one who has the claim, so nobody waits for it.
-    buffer: Mutex<Buffer>,
-    writing: AtomicBool,
+    /// Its lock is the claim of the one writer: nobody ever waits for it. In a place of its own, because the writer
+    /// changes what lies beside the lock and readers need what lies beside the view.
+    writer: Box<Mutex<Writer>>,
     view: View,
 }
 
-/// The claim of one writer, given back when it goes.
-struct Claim<'a>(&'a AtomicBool);
-
-impl<'a> Claim<'a> {
-    fn take(writing: &'a AtomicBool) -> PyResult<Self> {
-        if writing.swap(true, Ordering::Acquire) { Err(raise(Error::WriterBusy)) } else { Ok(Self(writing)) }
-    }
-}
-
-impl Drop for Claim<'_> {
-    fn drop(&mut self) {
-        self.0.store(false, Ordering::Release);
-    }
+struct Writer {
+    buffer: Buffer,
+    /// The names of the columns as Python has them, where all of them hold numbers.
+    keys: Vec<Py<PyString>>,
+    /// Room for a row.
+    row: Vec<f64>,
 }
 
 impl PyBuffer {
-    fn lock(&self) -> MutexGuard<'_, Buffer> {
-        self.buffer.lock().unwrap_or_else(PoisonError::into_inner)
+    /// The right to write, for the whole call: whoever comes second is refused.
+    fn claim(&self) -> PyResult<MutexGuard<'_, Writer>> {
+        match self.writer.try_lock() {
+            Ok(writer) => Ok(writer),
+            Err(TryLockError::Poisoned(poisoned)) => Ok(poisoned.into_inner()),
+            Err(TryLockError::WouldBlock) => Err(raise(Error::WriterBusy)),
+        }
     }
+}
+
+impl Writer {
+    /// Takes in a dictionary of just the columns, all of them numbers: the commonest call, without a table between.
+    /// False, and nothing happens, for any other.
+    fn take(&mut self, row: &Bound<'_, PyDict>) -> PyResult<bool> {
+        if self.keys.len() != self.buffer.columns() {
+            self.learn(row.py());
+        }
+        if self.keys.is_empty() || row.len() != self.keys.len() {
+            return Ok(false);
+        }
+        self.row.clear();
+        if !self.read_in_order(row) {
+            self.row.clear();
+            if !self.read_by_name(row) {
+                return Ok(false);
+            }
+        }
+        self.buffer.append_row(&self.row).map_err(raise)?;
+        Ok(true)
+    }
+
+    fn learn(&mut self, py: Python<'_>) {
+        if self.buffer.takes_plain_rows() {
+            self.keys = self.buffer.names().map(|name| PyString::intern(py, name).unbind()).collect();
+        }
+    }
+
+    /// Keys are the very objects of the columns, in their order: so it is nearly always, since Python interns names.
+    /// A value is looked at only if it is a plain number, so no code runs that could change the row.
+    #[inline]
+    fn read_in_order(&mut self, row: &Bound<'_, PyDict>) -> bool {
+        row.iter().zip(&self.keys).all(|((key, value), name)| {
+            key.is(name) && plain_number(&value).map(|number| self.row.push(number)).is_some()
+        })
+    }
+
+    fn read_by_name(&mut self, row: &Bound<'_, PyDict>) -> bool {
+        self.keys.iter().all(|name| {
+            let value = row.get_item(name.bind(row.py()));
+            let number = value.ok().flatten().and_then(|value| plain_number(&value));
+            number.map(|number| self.row.push(number)).is_some()
+        })
+    }
+}
+
+/// A float that is not infinite, a small integer, or None; NaN where missing.
+#[inline]
+fn plain_number(value: &Bound<'_, PyAny>) -> Option<f64> {
+    const EXACT: i64 = 1 << 53;
+    if let Ok(float) = value.cast_exact::<PyFloat>() {
+        return Some(float.value()).filter(|float| !float.is_infinite());
+    }
+    if let Ok(integer) = value.cast_exact::<PyInt>() {
+        let integer = integer.extract::<i64>().ok()?;
+        return (-EXACT..=EXACT).contains(&integer).then_some(integer as f64);
+    }
+    value.is_none().then_some(f64::NAN)
 }
 
 #[pymethods]
@@ -62,14 +119,21 @@ impl PyBuffer {
         let min_samples = min_samples.map(|rows| rows.0);
         let buffer = Buffer::new(capacity.0, columns.as_deref(), &windows, &lags, min_samples);
         let buffer = buffer.map_err(raise)?;
-        Ok(Self { view: buffer.view(), buffer: Mutex::new(buffer), writing: AtomicBool::new(false) })
+        let view = buffer.view();
+        Ok(Self { writer: Box::new(Mutex::new(Writer { buffer, keys: Vec::new(), row: Vec::new() })), view })
     }
 
     /// Takes in one row or many, or none of them; how many.
     fn append(&self, data: &Bound<'_, PyAny>) -> PyResult<usize> {
-        let _claim = Claim::take(&self.writing)?;
+        let mut writer = self.claim()?;
+        if let Ok(row) = data.cast_exact::<PyDict>()
+            && writer.take(row)?
+        {
+            return Ok(1);
+        }
         let table = read(data, None, Mode::Typed, &Wanted::default())?;
-        data.py().detach(|| self.lock().append(&table)).map_err(raise)
+        let buffer = &mut writer.buffer;
+        data.py().detach(|| buffer.append(&table)).map_err(raise)
     }
 
     /// The newest `tail` rows, or all.
@@ -122,16 +186,17 @@ impl PyBuffer {
 
     /// Forgets the rows; columns, types and declared features stay.
     fn clear(&self, py: Python<'_>) -> PyResult<()> {
-        let _claim = Claim::take(&self.writing)?;
-        py.detach(|| self.lock().clear());
+        let mut writer = self.claim()?;
+        let buffer = &mut writer.buffer;
+        py.detach(|| buffer.clear());
         Ok(())
     }
 
     /// The declared features of the newest row, in the order of `feature_names`; a copy.
     #[getter]
     fn newest_values<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        let values = py.detach(|| self.view.newest_values());
-        float_array(py, values)
+        // Shorter than letting others run meanwhile would take.
+        array_of(py, &self.view.newest_values())
     }
 
     #[getter]

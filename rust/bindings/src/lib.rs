@@ -3,9 +3,11 @@
 use pyo3::prelude::*;
 
 mod arrow;
+mod arrow_export;
 mod body;
 mod buffer;
 mod error;
+mod numpy;
 mod rolling;
 mod rows;
 mod table;

@@ -7,7 +7,7 @@ use std::borrow::Cow;
 
 use millstream_core::error::Error;
 use millstream_core::rows::json;
-use millstream_core::rows::{Builder, Cell, Mode, Refusal, Rows, Wanted, write_json};
+use millstream_core::rows::{Builder, Cell, Mode, Refusal, Wanted, write_json};
 use millstream_core::table::Table;
 use pyo3::buffer::PyBuffer;
 use pyo3::exceptions::{PyOverflowError, PyUnicodeEncodeError};
@@ -84,7 +84,9 @@ fn taken(table: Table, mode: Mode) -> PyResult<Table> {
             return Err(raise(Error::cell(row, name, message)));
         }
         let values = table.floats(place).unwrap_or_default();
-        if let Some(row) = values.iter().position(|value| value.is_infinite()) {
+        // Without an early exit the compiler looks at several values at a time.
+        if values.iter().fold(false, |infinite, value| infinite | value.is_infinite()) {
+            let row = values.iter().position(|value| value.is_infinite()).unwrap_or(0);
             return Err(raise(Error::cell(row as u64, name, Refusal::Infinite.sentence("", name))));
         }
     }
@@ -294,7 +296,7 @@ fn array(data: &Bound<'_, PyAny>, names: &[String], mut builder: Builder) -> PyR
     match dimensions {
         1 => list(&mut builder, &data.call_method0("tolist")?)?,
         2 => match floats(data)? {
-            Some(floats) => return matrix(&floats.to_fortran_vec(data.py())?, floats.shape(), names),
+            Some(floats) => return matrix(data.py(), &floats, names),
             None => python_rows(&mut builder, &data.call_method0("tolist")?)?,
         },
         _ => {
@@ -325,7 +327,19 @@ pub(crate) fn floats(array: &Bound<'_, PyAny>) -> PyResult<Option<PyBuffer<f64>>
     PyBuffer::get(&array.call_method1("astype", ("float64",))?).map(Some)
 }
 
-fn matrix(values: &[f64], shape: &[usize], names: &[String]) -> PyResult<Table> {
-    let (rows, width) = (shape[0], shape[1]);
-    Rows::from_matrix(values, rows, width, names).map(Table::from).map_err(raise)
+/// An array in whatever order, turned into columns in one go.
+fn matrix(py: Python<'_>, floats: &PyBuffer<f64>, names: &[String]) -> PyResult<Table> {
+    let [rows, width] = *floats.shape() else { unreachable!("two dimensions") };
+    let table = if let Some(cells) = floats.as_slice(py) {
+        Table::from_matrix(rows, width, names, |column, from, out| {
+            let values = cells.get(from * width + column..).unwrap_or_default().iter().step_by(width);
+            out.iter_mut().zip(values).for_each(|(out, value)| *out = value.get());
+        })
+    } else {
+        let values = floats.to_fortran_vec(py)?;
+        Table::from_matrix(rows, width, names, |column, from, out| {
+            out.copy_from_slice(&values[column * rows + from..][..out.len()]);
+        })
+    };
+    table.map_err(raise)
 }

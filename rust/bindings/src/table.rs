@@ -10,7 +10,7 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBytes, PyCapsule, PyTuple};
 
-use crate::arrow;
+use crate::arrow_export;
 use crate::error::raise;
 
 /// Immutable columns with missing values.
@@ -159,11 +159,11 @@ impl PyTable {
         requested_schema: Option<Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, PyCapsule>> {
         let _ = requested_schema; // best effort by definition: the one schema there is
-        arrow::export(py, &self.0)
+        arrow_export::export(py, &self.0)
     }
 
     fn __arrow_c_schema__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyCapsule>> {
-        arrow::export_schema(py, &self.0)
+        arrow_export::export_schema(py, &self.0)
     }
 
     fn to_json<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {

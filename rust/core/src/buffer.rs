@@ -87,6 +87,8 @@ struct Lanes {
     live: Live,
     /// A row: the values, then each feature of all columns.
     row: Vec<f64>,
+    /// Whether a number of the row may be missing.
+    may_miss: bool,
 }
 
 impl Lanes {
@@ -102,6 +104,7 @@ impl Lanes {
                 places: now.iter().map(|(_, place)| *place).collect(),
                 live: Live::new(plan, count),
                 row: vec![0.0; count * (1 + plan.per_column())],
+                may_miss: false,
             });
         }
         all
@@ -114,8 +117,9 @@ impl Lanes {
         for (lane, (value_here, column)) in values.iter_mut().zip(&self.columns).enumerate() {
             *value_here = value(lane, *column);
         }
+        self.may_miss = values.iter().fold(false, |missing, value| missing | value.is_nan());
         if !features.is_empty() {
-            self.live.push(sequence, values, features);
+            self.may_miss |= self.live.push(sequence, values, features);
         }
     }
 
@@ -123,9 +127,9 @@ impl Lanes {
     #[inline(always)]
     fn write(&self, ring: &mut Ring<Columns>, row: usize) {
         match *self.places {
-            [a] => ring.put_row(row, [a], &self.row),
-            [a, b] => ring.put_row(row, [a, b], &self.row),
-            [a, b, c, d] => ring.put_row(row, [a, b, c, d], &self.row),
+            [a] => ring.put_row(row, [a], &self.row, self.may_miss),
+            [a, b] => ring.put_row(row, [a, b], &self.row, self.may_miss),
+            [a, b, c, d] => ring.put_row(row, [a, b, c, d], &self.row, self.may_miss),
             _ => unreachable!("1, 2 or 4 columns"),
         }
     }
@@ -425,6 +429,12 @@ impl Buffer {
         !self.columns.is_empty() && self.columns.iter().all(Described::is_numeric)
     }
 
+    /// How many columns there are.
+    #[must_use]
+    pub fn columns(&self) -> usize {
+        self.columns.len()
+    }
+
     /// The names of the columns.
     pub fn names(&self) -> impl ExactSizeIterator<Item = &Arc<str>> {
         self.columns.iter().map(|column| &column.name)
@@ -638,12 +648,12 @@ fn names(rows: &Snapshot<Columns>) -> Vec<String> {
 fn values(rows: &Snapshot<Columns>) -> Vec<f64> {
     let Columns { described, plan } = &**rows.meta();
     let count = plan.per_column();
-    let places = described.iter().filter_map(|column| match column.holds {
-        Holds::Numbers { place } => Some(place + 1..=place + count),
-        _ => None,
-    });
     let mut values = Vec::with_capacity(described.len() * count);
-    rows.newest(places.flatten(), |value| values.push(value));
+    for column in described {
+        if let Holds::Numbers { place } = column.holds {
+            rows.newest(place + 1..place + 1 + count, &mut values);
+        }
+    }
     values
 }
 

@@ -34,6 +34,9 @@ pub fn compute(
     rows: usize,
     mut fill: impl FnMut(usize, &mut [f64]),
 ) -> Vec<Numbers> {
+    if rows == 0 {
+        return vec![Numbers::default(); held.columns * plan.per_column()];
+    }
     let layout = Layout::new(plan, held, rows);
     let mut slab = Slab::take(layout.len());
     let (sources, results) = slab.values().split_at_mut(layout.sources());

@@ -1,15 +1,15 @@
 //! Columns with missing values: the one type in which rows come in and go out.
 
 use std::borrow::Cow;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
 use crate::ring::Chunk;
 use crate::rows::write_json::{Cells, Writer};
-use crate::rows::{Rows, Taken, Values};
-use crate::slab::Numbers;
+use crate::rows::{MAX_COLUMNS, Refusal, Rows, Taken, Values};
+use crate::slab::{Numbers, Slab, pitch};
 
 /// Immutable columns of one length. Cloning and slicing copy nothing.
 #[derive(Clone)]
@@ -34,6 +34,8 @@ enum Data {
     Shared(Vec<Chunk>),
     /// Numbers computed together with others.
     Computed(Numbers),
+    /// Numbers of somebody else, who does not change them.
+    Lent(Arc<dyn AsRef<[f64]> + Send + Sync>),
 }
 
 impl Column {
@@ -55,6 +57,12 @@ impl Column {
         Self { name: name.into(), data: Data::Shared(chunks), absent: None, other: None }
     }
 
+    /// A column of numbers that somebody else holds and does not change.
+    #[must_use]
+    pub fn lent(name: &str, values: Arc<dyn AsRef<[f64]> + Send + Sync>) -> Self {
+        Self { name: name.into(), data: Data::Lent(values), absent: None, other: None }
+    }
+
     /// What it is called.
     #[must_use]
     pub fn name(&self) -> &str {
@@ -72,7 +80,7 @@ impl Column {
     pub fn kind(&self) -> &'static str {
         match self.data {
             Data::Own(Values::Unknown) => "null",
-            Data::Own(Values::Number(_)) | Data::Shared(_) | Data::Computed(_) => "float64",
+            Data::Own(Values::Number(_)) | Data::Shared(_) | Data::Computed(_) | Data::Lent(_) => "float64",
             Data::Own(Values::Boolean(_)) => "boolean",
             Data::Own(Values::Text { .. }) => "string",
         }
@@ -96,6 +104,24 @@ impl From<Rows> for Table {
     }
 }
 
+/// Rows of a matrix turned at once: of dozens of columns they fit into the nearest cache.
+const TURNED: usize = 64;
+
+fn check_width(width: usize, names: &[String]) -> Result<()> {
+    if width > MAX_COLUMNS {
+        return Err(Error::invalid(format!(
+            "{width} columns, but a table has at most {MAX_COLUMNS}. Send fewer."
+        )));
+    }
+    if !names.is_empty() && names.len() != width {
+        return Err(Error::invalid(format!(
+            "Rows of {width} values for {} columns. Send as many values as there are columns.",
+            names.len()
+        )));
+    }
+    Ok(())
+}
+
 impl Table {
     /// A table of named columns.
     ///
@@ -107,10 +133,49 @@ impl Table {
             Data::Own(Values::Number(values)) => values.len() == rows,
             Data::Shared(chunks) => chunks.iter().map(Chunk::len).sum::<usize>() == rows,
             Data::Computed(values) => values.len() == rows,
+            Data::Lent(values) => (**values).as_ref().len() == rows,
             Data::Own(_) => true,
         };
         assert!(columns.iter().all(fits), "columns of one length");
         Self { columns: columns.into(), range: 0..rows, named: true }
+    }
+
+    /// A table of `rows` times `width` numbers, NaN where missing. `names` are those of the columns, or none. `copy`
+    /// writes the values of a column, from a row on, to a slice.
+    ///
+    /// # Errors
+    /// An infinite number, too many columns, or another number of columns than of names.
+    pub fn from_matrix(
+        rows: usize,
+        width: usize,
+        names: &[String],
+        copy: impl Fn(usize, usize, &mut [f64]),
+    ) -> Result<Self> {
+        check_width(width, names)?;
+        let name = |place: usize| names.get(place).cloned().unwrap_or_else(|| format!("column_{place}"));
+        let pitch = pitch(rows);
+        let mut slab = Slab::take(width * pitch);
+        let mut infinite = None;
+        for from in (0..rows).step_by(TURNED) {
+            let to = rows.min(from + TURNED);
+            for column in 0..width {
+                let out = &mut slab.values()[column * pitch..][from..to];
+                copy(column, from, out);
+                // Without an early exit the compiler looks at several values at a time.
+                if out.iter().fold(false, |infinite, value| infinite | value.is_infinite()) {
+                    let first = out.iter().position(|value| value.is_infinite()).unwrap_or(0);
+                    infinite = infinite.into_iter().chain([(from + first, column)]).min();
+                }
+            }
+        }
+        if let Some((row, column)) = infinite {
+            let name = name(column);
+            return Err(Error::cell(row as u64, &name, Refusal::Infinite.sentence("", &name)));
+        }
+        let slab = Arc::new(slab);
+        let numbers = |column: usize| Numbers::new(&slab, column * pitch..column * pitch + rows);
+        let columns = (0..width).map(|place| Column::numbers(&name(place), numbers(place))).collect();
+        Ok(Self { named: !names.is_empty(), ..Self::new(columns, rows) })
     }
 
     /// The columns, in order.
@@ -155,6 +220,7 @@ impl Table {
                 ref parts => Cow::Owned(parts.concat()),
             }),
             Data::Computed(values) => Some(Cow::Borrowed(&values[self.range.clone()])),
+            Data::Lent(values) => Some(Cow::Borrowed(&(**values).as_ref()[self.range.clone()])),
             Data::Own(_) => None,
         }
     }
@@ -171,28 +237,53 @@ impl Table {
         chunks.iter().filter_map(part).collect()
     }
 
+    /// A column of numbers where all of its rows stand in one place, and whether some may be missing.
+    #[must_use]
+    pub fn contiguous(&self, place: usize) -> Option<(&[f64], bool)> {
+        match &self.columns[place].data {
+            Data::Own(Values::Number(values)) => Some((&values[self.range.clone()], true)),
+            Data::Computed(values) => Some((&values[self.range.clone()], true)),
+            Data::Lent(values) => Some((&(**values).as_ref()[self.range.clone()], true)),
+            Data::Shared(chunks) => {
+                let mut first = 0;
+                for chunk in chunks {
+                    let end = first + chunk.len();
+                    if self.range.start < end && self.range.end <= end {
+                        let within = self.range.start.checked_sub(first)?..self.range.end - first;
+                        return Some((&chunk.numbers()[within], chunk.may_miss()));
+                    }
+                    first = end;
+                }
+                self.is_empty().then_some((&[], false))
+            }
+            Data::Own(_) => None,
+        }
+    }
+
     /// The rows cut so that in each piece every column of numbers stands in one place.
     #[must_use]
     pub fn pieces(&self) -> Vec<Self> {
-        let mut cuts = BTreeSet::from([self.range.end]);
+        let mut cuts = vec![self.range.end];
+        let mut known: &[Chunk] = &[];
         for column in self.columns.iter() {
-            if let Data::Shared(chunks) = &column.data {
-                let mut end = 0;
-                cuts.extend(chunks.iter().map(|chunk| {
-                    end += chunk.len();
-                    end
-                }));
+            if let Data::Shared(chunks) = &column.data
+                && !chunks.iter().map(Chunk::len).eq(known.iter().map(Chunk::len))
+            {
+                known = chunks; // columns of one ring are cut alike
+                let ends = chunks.iter().scan(0, |end, chunk| {
+                    *end += chunk.len();
+                    Some(*end)
+                });
+                cuts.extend(ends.filter(|end| self.range.contains(end)));
             }
         }
-        let mut start = self.range.start;
-        let mut pieces = Vec::new();
-        for end in cuts.into_iter().filter(|cut| self.range.contains(&cut.saturating_sub(1))) {
-            if end > start {
-                pieces.push(Self { range: start..end, ..self.clone() });
-                start = end;
-            }
-        }
-        pieces
+        cuts.sort_unstable();
+        cuts.dedup();
+        let starts = std::iter::once(self.range.start).chain(cuts.iter().copied());
+        let piece = |(start, end): (usize, &usize)| {
+            (start < *end).then(|| Self { range: start..*end, ..self.clone() })
+        };
+        starts.zip(&cuts).filter_map(piece).collect()
     }
 
     /// The values of a boolean column.
@@ -255,7 +346,7 @@ impl Table {
             Data::Own(Values::Text { present, .. }) => {
                 present[self.range.clone()].iter().position(|present| *present)
             }
-            Data::Own(Values::Number(_)) | Data::Shared(_) | Data::Computed(_) => {
+            Data::Own(Values::Number(_)) | Data::Shared(_) | Data::Computed(_) | Data::Lent(_) => {
                 self.floats(place).unwrap_or_default().iter().position(|value| !value.is_nan())
             }
         }
@@ -308,7 +399,7 @@ impl Table {
             (0..self.columns.len()).map(|place| self.floats(place).unwrap_or_default()).collect();
         let cells = |place: usize| match &self.columns[place].data {
             Data::Own(Values::Unknown) => Cells::Missing,
-            Data::Own(Values::Number(_)) | Data::Shared(_) | Data::Computed(_) => {
+            Data::Own(Values::Number(_)) | Data::Shared(_) | Data::Computed(_) | Data::Lent(_) => {
                 Cells::Numbers(&floats[place])
             }
             Data::Own(Values::Boolean(_)) => Cells::Booleans(&boolean_of[place]),
@@ -317,5 +408,43 @@ impl Table {
         let mut writer = Writer::new(self.columns.iter().map(Column::name));
         writer.rows(self.len(), &(0..self.columns.len()).map(cells).collect::<Vec<_>>());
         writer.finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::Step;
+
+    fn of_rows(values: &[f64], width: usize, names: &[&str]) -> Result<Table> {
+        let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+        Table::from_matrix(values.len() / width, width, &names, |column, from, out| {
+            let column = values.iter().skip(from * width + column).step_by(width);
+            out.iter_mut().zip(column).for_each(|(out, value)| *out = *value);
+        })
+    }
+
+    #[test]
+    fn a_matrix_becomes_columns() {
+        let table = of_rows(&[1.0, f64::NAN, 2.0, 4.0], 2, &[]).unwrap();
+        assert_eq!(table.to_json(), br#"[{"column_0":1.0,"column_1":null},{"column_0":2.0,"column_1":4.0}]"#);
+        assert_eq!(of_rows(&[1.0], 1, &["x"]).unwrap().to_json(), br#"[{"x":1.0}]"#);
+        let long: Vec<f64> = (0..3 * 1_000).map(f64::from).collect();
+        let table = of_rows(&long, 3, &[]).unwrap();
+        assert!(
+            table.floats(1).unwrap().iter().enumerate().all(|(row, value)| *value == (3 * row + 1) as f64)
+        );
+    }
+
+    #[test]
+    fn a_matrix_that_is_refused_says_where() {
+        let mut values = vec![0.0; 2 * 300];
+        for place in [2 * 7 + 1, 2 * 7, 2 * 200] {
+            values[place] = f64::INFINITY;
+        }
+        let at = vec![Step::Index(7), Step::Key("column_0".to_owned())];
+        assert!(matches!(of_rows(&values, 2, &[]), Err(Error::Invalid { at: place, .. }) if place == at));
+        assert!(of_rows(&[1.0, 2.0], 1, &["x", "y"]).is_err());
+        assert!(of_rows(&vec![0.0; 4_002], 2_001, &[]).is_err());
     }
 }

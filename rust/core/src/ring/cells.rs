@@ -5,6 +5,7 @@
 //! afterwards. The published length is stored with `Release` after the write and loaded with `Acquire` before the
 //! read, so the two never race (the loom models check it cell by cell).
 
+use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::slab::pitch;
@@ -23,6 +24,8 @@ pub(super) struct Numbers {
     /// Cells from one column to the next.
     pitch: usize,
     gaps: Box<[Gaps]>,
+    /// Whether its pages were never written before: then they take memory only up to the newest row.
+    fresh: bool,
 }
 
 /// Between which rows of a column values are missing: none before `first`, none after `last`.
@@ -51,16 +54,25 @@ impl Numbers {
     /// Zeros.
     pub(super) fn new(rows: usize, columns: usize) -> Self {
         let pitch = pitch(rows);
-        Self { cells: zeros(pitch * columns), pitch, gaps: (0..columns).map(|_| Gaps::new()).collect() }
+        Self {
+            cells: zeros(pitch * columns),
+            pitch,
+            gaps: (0..columns).map(|_| Gaps::new()).collect(),
+            fresh: true,
+        }
     }
 
-    pub(super) fn bytes(&self) -> usize {
-        size_of_val(&*self.cells) + size_of_val(&*self.gaps)
+    /// What it takes when `rows` rows are written.
+    pub(super) fn bytes(&self, rows: usize) -> usize {
+        const PAGE: usize = 4_096 / size_of::<f64>();
+        let touched = if self.fresh { self.pitch.min(rows.next_multiple_of(PAGE)) } else { self.pitch };
+        self.gaps.len() * (touched * size_of::<f64>() + size_of::<Gaps>())
     }
 
     /// Forgets where values are missing, before the rows are written anew.
     pub(super) fn reset(&mut self) {
         self.gaps.fill_with(Gaps::new);
+        self.fresh = false;
     }
 
     /// Whether one of the published rows `from..to` of a column may be missing.
@@ -77,26 +89,32 @@ impl Numbers {
     }
 
     /// Writes a row: each of `columns` takes the value at its own place in `values`, and the columns after it what
-    /// stands as many places further as there are `columns`.
+    /// stands as many places further as there are `columns`. None is missing unless it `may_miss`.
     ///
     /// # Safety
     /// The caller is the only writer, and the row is not published.
     #[inline(always)]
-    pub(super) unsafe fn write_row<const L: usize>(&self, columns: [usize; L], row: usize, values: &[f64]) {
+    pub(super) unsafe fn write_row<const L: usize>(
+        &self,
+        columns: [usize; L],
+        row: usize,
+        values: &[f64],
+        may_miss: bool,
+    ) {
         let count = values.len() / L;
         let inside = columns.iter().fold(true, |inside, first| inside & (first + count <= self.gaps.len()));
         assert!(row < self.pitch && inside, "inside the cells");
-        let mut starts = columns.map(|column| column * self.pitch + row);
-        for values in values.chunks_exact(L) {
-            for (start, value) in starts.iter_mut().zip(values) {
+        let (cells, pitch) = (self.cells.as_ptr(), self.pitch);
+        let mut starts = columns.map(|column| column * pitch + row);
+        for values in values.as_chunks::<L>().0 {
+            for lane in 0..L {
                 // SAFETY: row and column are inside the cells (asserted); nobody reads or writes this one (the caller).
-                unsafe { self.set(*start, *value) };
-                *start += self.pitch;
+                unsafe { set(cells, starts[lane], values[lane]) };
+                starts[lane] += pitch;
             }
         }
         self.fetch(columns, row, count);
-        // Without an early exit the compiler looks at several values at a time.
-        if values.iter().fold(false, |missing, value| missing | value.is_nan()) {
+        if may_miss {
             self.note_missing_in_row(&columns, row, values);
         }
     }
@@ -127,6 +145,17 @@ impl Numbers {
         }
     }
 
+    /// The values of a row in consecutive columns.
+    ///
+    /// # Safety
+    /// The row is published.
+    #[inline]
+    pub(super) unsafe fn read_row(&self, columns: Range<usize>, row: usize, out: &mut Vec<f64>) {
+        assert!(row < self.pitch && columns.end <= self.gaps.len(), "inside the cells");
+        // SAFETY: inside the cells (asserted), and never written again (published).
+        out.extend(columns.map(|column| unsafe { self.get(column * self.pitch + row) }));
+    }
+
     /// The value of a row.
     ///
     /// # Safety
@@ -139,16 +168,24 @@ impl Numbers {
     }
 }
 
+/// # Safety
+/// There is a cell at `at`, and nobody reads or writes it at the same time.
+#[cfg(not(loom))]
+#[inline(always)]
+unsafe fn set(cells: *const UnsafeCell<f64>, at: usize, value: f64) {
+    // SAFETY: the caller's.
+    unsafe { *UnsafeCell::raw_get(cells.add(at)) = value };
+}
+
+/// As above; loom looks.
+#[cfg(loom)]
+unsafe fn set(cells: *const UnsafeCell<f64>, at: usize, value: f64) {
+    // SAFETY: the caller's.
+    unsafe { (*cells.add(at)).with_mut(|cell| *cell = value) };
+}
+
 #[cfg(not(loom))]
 impl Numbers {
-    /// # Safety
-    /// `at` is inside the cells, and nobody reads or writes it at the same time.
-    #[inline(always)]
-    unsafe fn set(&self, at: usize, value: f64) {
-        // SAFETY: the caller's.
-        unsafe { *self.cells.get_unchecked(at).get() = value };
-    }
-
     /// Has the next cache line of an eighth of the columns brought in, so that each is there when a row reaches it:
     /// no processor foresees the steps of dozens of columns. Measured: a row of 52 columns in 2/3 of the time.
     #[inline(always)]
@@ -165,7 +202,7 @@ impl Numbers {
     }
 
     /// # Safety
-    /// As [`Self::set`], for as many cells as values.
+    /// There are as many cells from `at` on as values, and nobody reads or writes them at the same time.
     unsafe fn set_run(&self, at: usize, values: &[f64]) {
         let start = self.cells[at..at + values.len()].as_ptr();
         // SAFETY: the cells are there (the slice above); an UnsafeCell<f64> is laid out as an f64; nobody reads or
@@ -199,17 +236,12 @@ impl Numbers {
 /// loom tells every cell's readers from its writers, and fails a model where they meet.
 #[cfg(loom)]
 impl Numbers {
-    unsafe fn set(&self, at: usize, value: f64) {
-        // SAFETY: the caller's, and loom looks.
-        self.cells[at].with_mut(|cell| unsafe { *cell = value });
-    }
-
     fn fetch<const L: usize>(&self, _columns: [usize; L], _row: usize, _count: usize) {}
 
     unsafe fn set_run(&self, at: usize, values: &[f64]) {
         for (offset, value) in values.iter().enumerate() {
             // SAFETY: the caller's.
-            unsafe { self.set(at + offset, *value) };
+            unsafe { set(self.cells.as_ptr(), at + offset, *value) };
         }
     }
 

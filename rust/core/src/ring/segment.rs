@@ -69,10 +69,10 @@ impl Block {
         reset.is_some()
     }
 
-    /// Where its cells are, and how many bytes they take.
-    fn bytes(&self) -> (usize, usize) {
+    /// Where its cells are, and how many bytes they take when `rows` rows of the segment are written.
+    fn bytes(&self, rows: usize) -> (usize, usize) {
         match self {
-            Self::Numbers { cells, .. } => (Arc::as_ptr(cells).addr(), cells.bytes()),
+            Self::Numbers { cells, base } => (Arc::as_ptr(cells).addr(), cells.bytes(base + rows)),
             Self::Texts { cells, .. } => (Arc::as_ptr(cells).addr(), cells.bytes()),
         }
     }
@@ -104,6 +104,11 @@ impl Segment {
         self.first + self.rows as u64
     }
 
+    /// The same rows in the same cells.
+    pub(super) fn share(&self) -> Self {
+        Self { blocks: self.blocks.clone(), places: self.places.clone(), ..*self }
+    }
+
     /// Neighbouring columns of numbers share a block.
     fn add(&mut self, kinds: &[Kind]) {
         for run in kinds.chunk_by(|a, b| (a, b) == (&Kind::Number, &Kind::Number)) {
@@ -121,8 +126,7 @@ impl Segment {
     /// The first `rows` rows as they are, and the others with further columns: in the same cells, so nothing moves.
     pub(super) fn cut(&self, rows: usize, kinds: &[Kind]) -> (Self, Self) {
         let (first, left) = (self.first + rows as u64, self.rows - rows);
-        let older =
-            Self { first: self.first, rows, blocks: self.blocks.clone(), places: self.places.clone() };
+        let older = Self { rows, ..self.share() };
         let blocks = self.blocks.iter().map(|block| block.later(rows)).collect();
         let mut later = Self { first, rows: left, blocks, places: self.places.clone() };
         later.add(kinds);
@@ -141,10 +145,11 @@ impl Segment {
         self.places.len() == columns && self.blocks.iter_mut().all(Block::reclaim)
     }
 
-    /// Where its cells are and what they take. Two segments may share some.
-    pub(super) fn bytes(&self) -> impl Iterator<Item = (usize, usize)> {
+    /// Where its cells are and what they take with rows written up to `end`. Two segments may share some.
+    pub(super) fn bytes(&self, end: u64) -> impl Iterator<Item = (usize, usize)> {
         let own = size_of::<Self>() + size_of_val(&*self.places) + size_of_val(&*self.blocks);
         let here = std::ptr::from_ref(self).addr();
-        self.blocks.iter().map(Block::bytes).chain(std::iter::once((here, own)))
+        let rows = end.clamp(self.first, self.end()).abs_diff(self.first) as usize;
+        self.blocks.iter().map(move |block| block.bytes(rows)).chain(std::iter::once((here, own)))
     }
 }

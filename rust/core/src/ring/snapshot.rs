@@ -1,6 +1,7 @@
 //! What readers hold.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 #[cfg(not(loom))]
 use super::LARGEST;
@@ -123,24 +124,29 @@ impl<M> Snapshot<M> {
         self.list.segments.iter().filter_map(piece).collect()
     }
 
-    /// The newest values of columns of numbers, NaN where missing: one for each of `places`.
-    pub fn newest(&self, places: impl Iterator<Item = usize>, mut take: impl FnMut(f64)) {
+    /// Appends the newest values of consecutive columns of numbers that came together; NaN where missing.
+    pub fn newest(&self, places: Range<usize>, out: &mut Vec<f64>) {
         let segments = &self.list.segments;
         let newest = segments.iter().rev().find(|segment| segment.first < self.end && !self.is_empty());
-        for place in places {
-            take(
-                newest.map_or(f64::NAN, |segment| {
-                    number(segment, place, (self.end - 1 - segment.first) as usize)
-                }),
-            );
+        match newest.and_then(|segment| Some((segment, segment.find(places.start)?))) {
+            Some((segment, (Block::Numbers { cells, base }, column))) => {
+                let row = base + (self.end - 1 - segment.first) as usize;
+                // SAFETY: the rows of a snapshot are published.
+                unsafe { cells.read_row(column..column + places.len(), row, out) };
+            }
+            _ => out.extend(places.map(|_| f64::NAN)),
         }
     }
 
     /// The bytes of all segments in its list.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        let segments = self.list.segments.iter();
-        segments.flat_map(|segment| segment.bytes()).collect::<BTreeMap<_, _>>().values().sum()
+        let mut cells = BTreeMap::new();
+        for (address, bytes) in self.list.segments.iter().flat_map(|segment| segment.bytes(self.end)) {
+            let most = cells.entry(address).or_insert(0);
+            *most = bytes.max(*most);
+        }
+        cells.values().sum()
     }
 }
 

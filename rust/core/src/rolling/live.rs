@@ -59,13 +59,13 @@ impl Live {
     }
 
     /// Takes in the columns' values of row `sequence` (NaN: missing, infinities are not allowed) and writes the row's
-    /// features in the order of their names, of each the columns side by side. Rows come in order of their sequence,
-    /// none left out.
+    /// features in the order of their names, of each the columns side by side. Whether some of them may be missing;
+    /// `false` is certain. Rows come in order of their sequence, none left out.
     ///
     /// # Panics
     /// If there is not a value for each column, and a place in `out` for each feature of it.
     #[inline]
-    pub fn push(&mut self, sequence: u64, values: &[f64], out: &mut [f64]) {
+    pub fn push(&mut self, sequence: u64, values: &[f64], out: &mut [f64]) -> bool {
         match &mut self.lanes {
             Lanes::One(columns) => self.widest.push(columns, sequence, values, out),
             Lanes::Two(columns) => self.widest.push(columns, sequence, values, out),
@@ -101,7 +101,12 @@ pub(super) struct Columns<const L: usize> {
     features: Vec<Feature>,
     /// The sequence that the next row has if none is left out, as the windows' places stand.
     next: Option<u64>,
+    /// Whether values came whose squares may overflow, and with them features that are missing.
+    overflows: bool,
 }
+
+/// No sum of squared deviations of ten million values up to it overflows.
+const PLAIN: f64 = 1e150;
 
 impl<const L: usize> Columns<L> {
     fn new(plan: &Plan) -> Self {
@@ -112,27 +117,40 @@ impl<const L: usize> Columns<L> {
             lags: Recent::new(plan.lags().iter().copied().max().unwrap_or(0)),
             features: plan.lag_features().collect(),
             next: None,
+            overflows: false,
         }
     }
 
     #[inline(always)]
-    pub(super) fn push(&mut self, sequence: u64, values: &[f64], out: &mut [f64]) {
+    pub(super) fn push(&mut self, sequence: u64, values: &[f64], out: &mut [f64]) -> bool {
         let Ok(values) = <&[f64; L]>::try_from(values) else { unreachable!("a value for each column") };
         assert_eq!(out.len(), L * (4 * self.windows.len() + self.features.len()), "a place for each feature");
         if self.next != Some(sequence) {
             self.windows.iter_mut().for_each(|window| window.place_at(sequence));
         }
         self.next = Some(sequence + 1);
-        let missing = values.iter().fold(false, |missing, value| missing | value.is_nan());
+        let plain = values.iter().fold(true, |plain, value| plain & (value.abs() <= PLAIN));
+        let missing = !plain && self.look_at(values);
+        let mut may_miss = self.overflows | !self.features.is_empty();
         let (rolling, rest) = out.split_at_mut(4 * L * self.windows.len());
         for (window, out) in self.windows.iter_mut().zip(rolling.chunks_exact_mut(4 * L)) {
-            for (out, results) in out.chunks_exact_mut(L).zip(window.push(values, missing)) {
+            let (results, all) = window.push(values, missing);
+            may_miss |= !all;
+            for (out, results) in out.chunks_exact_mut(L).zip(results) {
                 out.copy_from_slice(&results);
             }
         }
         if !self.features.is_empty() {
             self.look_back(values, rest);
         }
+        may_miss
+    }
+
+    /// Whether one of the values is missing; that others are so large that features may overflow is kept.
+    #[cold]
+    fn look_at(&mut self, values: &[f64; L]) -> bool {
+        self.overflows |= values.iter().any(|value| value.abs() > PLAIN);
+        values.iter().any(|value| value.is_nan())
     }
 
     #[inline(always)]
@@ -155,6 +173,7 @@ impl<const L: usize> Columns<L> {
         self.windows.iter_mut().for_each(|window| *window = LiveWindow::new(window.window));
         self.lags = Recent::new(self.lags.longest);
         self.next = None;
+        self.overflows = false;
     }
 
     fn memory_bytes(&self) -> usize {
@@ -213,9 +232,9 @@ impl<const L: usize> LiveWindow<L> {
             + self.suffix_counts.capacity() * size_of::<[f64; L]>()
     }
 
-    /// Mean, std, min and max of the window that ends with `values`.
+    /// Mean, std, min and max of the window that ends with `values`, and whether none of them is missing.
     #[inline(always)]
-    fn push(&mut self, values: &[f64; L], missing: bool) -> [[f64; L]; 4] {
+    fn push(&mut self, values: &[f64; L], missing: bool) -> ([[f64; L]; 4], bool) {
         let (rows, place) = (self.window.rows, self.place);
         if place == 0 {
             self.turn();
@@ -224,15 +243,14 @@ impl<const L: usize> LiveWindow<L> {
         self.block.push(*values);
         let older = (rows - 1 - place).min(self.suffix.len() - 1);
         if missing | self.gaps[0] | self.gaps[1] {
-            self.counted(values, older)
-        } else {
-            self.plain(values, older)
+            return (self.counted(values, older), false);
         }
+        self.plain(values, older)
     }
 
     /// [`Self::push`] where no value is missing.
     #[inline(always)]
-    fn plain(&mut self, values: &[f64; L], older: usize) -> [[f64; L]; 4] {
+    fn plain(&mut self, values: &[f64; L], older: usize) -> ([[f64; L]; 4], bool) {
         let newer = self.block.len();
         if newer == 1 {
             self.prefix_shift = *values;
@@ -240,15 +258,15 @@ impl<const L: usize> LiveWindow<L> {
         self.prefix.add(values, &self.prefix_shift, 1.0 / float(newer));
         let count = older + newer;
         if count < self.window.min_samples {
-            return [[f64::NAN; L]; 4];
+            return ([[f64::NAN; L]; 4], false);
         }
         let share = if count == self.window.rows { self.share } else { 1.0 / (float(count) - 1.0) };
         if older == 0 {
-            return self.prefix.alone(&self.prefix_shift, share);
+            return (self.prefix.alone(&self.prefix_shift, share), count > 1);
         }
         let before = float(older) / float(count);
         let (older, prefix) = self.sides(older);
-        merge(&older, &prefix, before, float(newer) * before, share)
+        (merge(&older, &prefix, before, float(newer) * before, share), true)
     }
 
     #[inline(always)]

@@ -55,7 +55,7 @@ impl Widest {
         sequence: u64,
         values: &[f64],
         out: &mut [f64],
-    ) {
+    ) -> bool {
         match self {
             Self::Any => push(columns, sequence, values, out),
             // SAFETY: the proof is made only where the machine was found to have AVX2.
@@ -65,14 +65,24 @@ impl Widest {
     }
 }
 
-fn push<const L: usize>(columns: &mut live::Columns<L>, sequence: u64, values: &[f64], out: &mut [f64]) {
-    columns.push(sequence, values, out);
+fn push<const L: usize>(
+    columns: &mut live::Columns<L>,
+    sequence: u64,
+    values: &[f64],
+    out: &mut [f64],
+) -> bool {
+    columns.push(sequence, values, out)
 }
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2")]
-fn push_avx2<const L: usize>(columns: &mut live::Columns<L>, sequence: u64, values: &[f64], out: &mut [f64]) {
-    columns.push(sequence, values, out);
+fn push_avx2<const L: usize>(
+    columns: &mut live::Columns<L>,
+    sequence: u64,
+    values: &[f64],
+    out: &mut [f64],
+) -> bool {
+    columns.push(sequence, values, out)
 }
 
 #[cfg(target_arch = "x86_64")]

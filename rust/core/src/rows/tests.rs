@@ -351,17 +351,3 @@ proptest! {
         let _ = read_rows(&body, Mode::Typed, &Wanted::default());
     }
 }
-
-#[test]
-fn a_matrix_becomes_columns() {
-    let rows =
-        |values: &[f64], names: &[String]| super::Rows::from_matrix(values, 2, values.len() / 2, names);
-    let want = [column("column_0", json!([1.0, 2.0])), column("column_1", json!([null, 4.0]))];
-    assert_eq!(cells(&rows(&[1.0, 2.0, f64::NAN, 4.0], &[]).unwrap()), want);
-    assert_eq!(cells(&rows(&[1.0, 2.0], &["x".to_owned()]).unwrap()), [column("x", json!([1.0, 2.0]))]);
-    let at = vec![Step::Index(0), Step::Key("column_1".to_owned())];
-    let infinite = rows(&[1.0, f64::INFINITY, f64::NEG_INFINITY, 4.0], &[]);
-    assert!(matches!(infinite, Err(Error::Invalid { at: place, .. }) if place == at));
-    assert!(rows(&[1.0, 2.0], &["x".to_owned(), "y".to_owned()]).is_err());
-    assert!(rows(&vec![0.0; 4002], &[]).is_err());
-}
