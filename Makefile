@@ -19,7 +19,7 @@ UV := $(BIN)/uv pip install --quiet --python $(BIN)/python --constraint ci/const
 CHECKED := python tests bench examples
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev serve test test-rust test-loom test-python check format lint bench bench-smoke miri clean
+.PHONY: help setup setup-dev serve test test-rust test-loom test-stress test-python check format lint bench bench-smoke miri clean
 
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -29,7 +29,7 @@ setup: $(VENV)/.built  ## Make .venv, install pinned dependencies, build the rel
 serve: setup  ## Serve on 127.0.0.1:14345 (HOST=, PORT=, TORCH=0)
 	exec $(BIN)/millstream serve --host $(HOST) --port $(PORT)
 
-test: test-rust test-loom test-python  ## The same set-up, then every test, Rust and Python
+test: test-rust test-loom test-stress test-python  ## The same set-up, then every test, Rust and Python
 
 check: lint test bench-smoke  ## Everything CI runs: format, lint, types, stubs, layers, tests, bench smoke run
 
@@ -62,6 +62,9 @@ test-rust: setup  ## Rust tests (no Python needed)
 test-loom: setup  ## Model checks of the ring's orderings
 	RUSTFLAGS="--cfg loom" CARGO_TARGET_DIR=target/loom cargo test --locked --release --package millstream-core --lib ring
 
+test-stress: setup  ## One writer, four readers, ten million rows
+	cargo test --locked --release --package millstream-core --test stress
+
 test-python: setup-dev  ## Python tests
 	$(BIN)/python -m pytest
 
@@ -86,7 +89,7 @@ bench-smoke: setup-dev
 	MILLSTREAM_BENCH=smoke $(BIN)/python -m pytest bench
 
 miri:  ## The unsafe parts under Miri (needs a nightly toolchain with the component miri)
-	cargo +nightly miri test --package millstream-core
+	MIRIFLAGS=-Zmiri-disable-isolation CARGO_TARGET_DIR=target/miri cargo +nightly miri test --locked --package millstream-core --lib ring
 
 clean:  ## Remove everything the other targets made
 	rm -rf $(VENV) target
