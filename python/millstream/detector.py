@@ -356,7 +356,12 @@ def as_table(data: object, schema: Mapping[str, str] | None) -> Table:
     return data if isinstance(data, Table) else read_rows(data, None, "text", *encoding.wanted_columns(schema))
 
 
-def prepare(settings: FitSettings, table: Table, most_categories: int = encoding.MOST_CATEGORIES) -> FitRows:
+def prepare(
+    settings: FitSettings,
+    table: Table,
+    most_categories: int = encoding.MOST_CATEGORIES,
+    most_features: int = encoding.MOST_FEATURES,
+) -> FitRows:
     """The training rows as numbers, missing values refused unless the settings say otherwise."""
     fittable_class(settings.backend)
     if settings.schema is not None and not table.named and len(table):
@@ -366,6 +371,7 @@ def prepare(settings: FitSettings, table: Table, most_categories: int = encoding
     if table.named:
         schema = settings.schema if settings.schema is not None else encoding.infer(table)
         encoder = encoding.learn(table, schema, most_categories)
+        encoding.check_features(encoder, most_features)
         rows = FitRows(encoder.encode(table), encoder.features, True, encoder.to_json())
     else:
         rows = FitRows(table.matrix(), table.columns, False, None)

@@ -26,6 +26,7 @@ HASH_SIZE = 1_000_000
 MOST_ONEHOT = 100
 MOST_INFERRED_LABELS = 100
 MOST_CATEGORIES = 100_000
+MOST_FEATURES = 10_000
 _TRUE = frozenset({"true", "yes", "1", "on", "t", "y"})
 
 
@@ -168,12 +169,21 @@ def learn(table: Table, schema: Mapping[str, str], most_categories: int = MOST_C
     return Encoder(dict(schema), categories, shares)
 
 
+def check_features(encoder: Encoder, most: int) -> None:
+    """Refuse an encoder whose columns become more than `most` numbers: checked before any row is encoded."""
+    if len(encoder.features) > most:
+        raise InvalidRequestError(
+            f"The columns become {len(encoder.features)} numbers; allowed are {most} (MILLSTREAM_MAX_COLUMNS on a "
+            "server); encode columns of many categories with 'hash' or 'frequency' instead of 'onehot'.",
+            loc=("schema",),
+        )
+
+
 def _check_present(table: Table, schema: Mapping[str, str]) -> None:
     for column in schema:
         if len(table) and column not in table.columns:
             raise InvalidRequestError(
-                f"'schema' has column {column!r}, which is in no row; the rows have "
-                f"{', '.join(table.columns[:20]) or 'no columns'}; correct the name or leave it out.",
+                f"'schema' has column {column!r}, which no row has; correct the name or leave it out.",
                 loc=("schema", column),
             )
 

@@ -439,4 +439,222 @@ BACKENDS = [
     ),
 ]
 
-RULES = [*QUICK_START, *FIT, *BACKENDS, *SCORE, *STORE]
+TOO_MANY = [{"who": str(n), "x": n} for n in range(100_001)]
+NAMES = {
+    "slashes": "a/b",
+    "NUL": "a\0b",
+    "300 characters": "a" * 300,
+    "a dot first": ".a",
+    "no character": "",
+    "a line": "a\n",
+}
+
+BAD_NAMES = [
+    Rule(
+        f"{route} refuses a name with {what}",
+        ("POST", f"{ANOMALY}/{route}", body | {"model": name}),
+        422,
+        loc=["model"],
+    )
+    for what, name in NAMES.items()
+    for route, body in {
+        "fit": {"backend": "ecod", "data": PLANE},
+        "score": {"data": PLANE[:2]},
+        "detect": {"data": PLANE[:2]},
+        "save": {},
+        "load": {},
+    }.items()
+]
+
+BAD_FILENAMES = [
+    Rule(f"no file is deleted whose name has {what}", ("DELETE", f"{MODELS}/{name}"), 422, loc=["filename"])
+    for what, name in {
+        "dots first": "..%2F..%2Fm_ecod.safetensors",
+        "a slash": "a%2Fb_ecod.safetensors",
+        "NUL": "a%00b_ecod.safetensors",
+        "300 characters": "a" * 300,
+        "a draft's dot": ".m.safetensors",
+    }.items()
+]
+
+SCHEMAS = [
+    Rule(
+        "a schema that names a column no row has is refused with the name",
+        fit("e1", NAMED, schema={"x": "numeric", "zz": "label"}),
+        422,
+        loc=["schema", "zz"],
+        says=("'zz'",),
+        unchanged=MODELS,
+    ),
+    Rule(
+        "a schema for list rows is refused",
+        fit("e1", schema={"x": "numeric"}),
+        422,
+        loc=["schema"],
+        unchanged=MODELS,
+    ),
+    Rule("an empty schema has no columns", fit("e1", NAMED, schema={}), 422, unchanged=MODELS),
+    Rule(
+        "more categories than a model keeps are refused with what to do",
+        fit("e1", TOO_MANY, schema={"who": "label", "x": "numeric"}),
+        422,
+        loc=["schema", "who"],
+        says=("100001", "'hash'"),
+        unchanged=MODELS,
+    ),
+    Rule("... and hash takes them", fit("e2", TOO_MANY, schema={"who": "hash", "x": "numeric"})),
+    Rule(
+        "a number sent as text is no number",
+        fit("e1", [*NAMED, {"x": "5", "y": 1}], schema={"x": "numeric", "y": "numeric"}),
+        422,
+        loc=["data", 60, "x"],
+        says=("'x'", "row 60"),
+        unchanged=MODELS,
+    ),
+    Rule(
+        "... in scored rows too",
+        score("e3", [{"x": 1, "y": 2}, {"x": True, "y": 2}]),
+        422,
+        setup=(fit("e3", NAMED),),
+        loc=["data", 1, "x"],
+    ),
+    Rule(
+        "all six encodings at once",
+        fit(
+            "e4",
+            [
+                dict(zip("abcdef", (n, f"u{n}", "xy"[n % 2], "pqr"[n % 3], n % 2 == 0, "st"[n % 2]), strict=True))
+                for n in range(30)
+            ],
+            schema=dict(zip("abcdef", ("numeric", "hash", "label", "onehot", "binary", "frequency"), strict=True)),
+        ),
+        expect={
+            "encoder": {"features": ["a", "b", "c", "d_p", "d_q", "d_r", "e", "f"]},
+            "model_params": {"input_dim": 8},
+        },
+    ),
+    Rule(
+        "over 100 texts are hashed unless a schema says otherwise",
+        fit("e5", [{"x": n, "who": f"w{n}"} for n in range(101)]),
+        expect={"encoder": {"schema": {"x": "numeric", "who": "hash"}}},
+    ),
+    Rule(
+        "unseen categories and missing fields are scored",
+        score("e6", [{"ms": 1, "bytes": 1, "method": "BREW", "ok": None, "agent": "new"}, {"ms": 1, "bytes": 2}]),
+        setup=(fit("e6", LOGS, schema=LOG_SCHEMA),),
+        expect={"total_count": 2},
+    ),
+    Rule(
+        "an unknown encoding is refused where rows are scored",
+        score("e7", NAMED[:1], schema={"x": "magic"}),
+        422,
+        setup=(fit("e7", NAMED),),
+        loc=["schema", "x"],
+    ),
+    Rule(
+        "another schema than the model's is not used, and the answer says so",
+        score("e8", NAMED[:1], schema={"x": "label", "y": "numeric"}),
+        setup=(fit("e8", NAMED),),
+        expect={"warnings": ["'schema' differs from the one the model was fitted with, which was used, in: x"]},
+    ),
+    Rule(
+        "the model's own schema may be sent again",
+        score("e9", NAMED[:1], schema={"x": "numeric", "y": "numeric"}),
+        setup=(fit("e9", NAMED),),
+        keys="object model resolved backend data total_count summary",
+    ),
+    Rule(
+        "lists are refused where a model encodes text", score("e10", [[1, 2, 3, 4, 5]]), 422, setup=(fit("e10", LOGS),)
+    ),
+    Rule(
+        "a model without names has no encoder",
+        ("POST", ANOMALY + "/load", {"model": "e11"}),
+        setup=(fit("e11"),),
+        expect={"encoder_loaded": False, "encoder_schema": None},
+    ),
+    Rule(
+        "columns have a limit once encoded",
+        fit(
+            "e12",
+            [{f"c{n}": f"t{m}" for n in range(25)} for m in range(100)],
+            schema={f"c{n}": "onehot" for n in range(25)},
+        ),
+        422,
+        loc=["schema"],
+        says=("2500", "MILLSTREAM_MAX_COLUMNS"),
+        unchanged=MODELS,
+    ),
+]
+
+KEEPING = [
+    Rule(
+        "a description given at fit is listed",
+        ("GET", MODELS),
+        setup=(fit("k1", description="the first"),),
+        expect={"data": list},
+    ),
+    Rule(
+        "saving may describe",
+        ("POST", ANOMALY + "/save", {"model": "k2", "description": "better"}),
+        setup=(fit("k2"),),
+        expect={"filename": "k2_ecod.safetensors"},
+    ),
+    Rule(
+        "-latest may be saved",
+        ("POST", ANOMALY + "/save", {"model": "k3-latest"}),
+        setup=(fit("k3"),),
+        expect={"filename": "k3_ecod.safetensors"},
+    ),
+    Rule(
+        "the backend chooses what is saved",
+        ("POST", ANOMALY + "/save", {"model": "k4", "backend": "ecod"}),
+        setup=(fit("k4"), fit("k4", backend="isolation_forest")),
+        expect={"filename": "k4_ecod.safetensors", "backend": "ecod"},
+    ),
+    Rule(
+        "a saved model loads under its name",
+        ("POST", ANOMALY + "/load", {"model": "k5"}),
+        setup=(fit("k5", overwrite=True), ("POST", ANOMALY + "/save", {"model": "k5"})),
+        expect={"filename": "k5_ecod.safetensors", "resolved": "k5"},
+    ),
+    Rule(
+        "loading another backend is 404",
+        ("POST", ANOMALY + "/load", {"model": "k6", "backend": "knn"}),
+        404,
+        setup=(fit("k6"),),
+    ),
+    Rule(
+        "what is no model file is not deleted",
+        ("DELETE", MODELS + "/k7_ecod_encoder.json"),
+        404,
+        setup=(fit("k7", NAMED, overwrite=True),),
+    ),
+    Rule(
+        "a bad threshold is refused before a model is looked up",
+        score("k-none", threshold="high"),
+        422,
+        loc=["threshold"],
+    ),
+    Rule("a bad normalization too", detect("k-none", PLANE[:1], normalization="minmax"), 422, loc=["normalization"]),
+    Rule("data of scored rows is required", ("POST", ANOMALY + "/score", {"model": "k-none"}), 422, loc=["data"]),
+    Rule(
+        "thousands of rows are answered in order",
+        score("k8", [[n, 5.0] for n in range(5_000)], threshold=0),
+        setup=(fit("k8"),),
+        expect={"total_count": 5_000, "data": [{"index": n, "score": float, "is_anomaly": True} for n in range(5_000)]},
+    ),
+    Rule(
+        "... imputed ones marked",
+        score("k9", [[n, None] for n in range(3_000)]),
+        setup=(fit("k9"),),
+        expect={"data": [{"index": n, "imputed": ["1"]} for n in range(3_000)]},
+    ),
+    Rule(
+        "... detected ones too",
+        detect("k10", [[n, 5.0] for n in range(3_000)], threshold=0),
+        setup=(fit("k10"),),
+        expect={"total_count": 3_000, "data": [{"index": n, "score": float} for n in range(3_000)]},
+    ),
+]
+
+RULES = [*QUICK_START, *FIT, *BACKENDS, *SCORE, *STORE, *BAD_NAMES, *BAD_FILENAMES, *SCHEMAS, *KEEPING]

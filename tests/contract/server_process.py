@@ -55,7 +55,7 @@ class ServerProcess:
     def ask(self, method, path, body=None, headers=None):
         """Send one request on its own connection; a body that is no bytes goes as JSON."""
         content = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
-        with contextlib.closing(http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)) as connection:
+        with contextlib.closing(http.client.HTTPConnection("127.0.0.1", self.port, timeout=120)) as connection:
             connection.request(method, path, content, headers or {})
             answer = connection.getresponse()
             fields = {name.lower(): value for name, value in answer.getheaders()}

@@ -112,9 +112,9 @@ class Backend(ABC):
         self.context = context
 
     @property
+    @abstractmethod
     def width(self) -> int:
         """How many columns of a row `score` reads: a file that claims fewer is refused. Known once fitted or taken."""
-        return 0
 
     @abstractmethod
     def fit(self, rows: Floats) -> Floats:

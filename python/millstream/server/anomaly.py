@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
 import msgspec
+import numpy as np
 from msgspec import UNSET, Meta, Struct, UnsetType, field
 
 from millstream.backend.registry import backend_class, backends, check_backend
 from millstream.detector import Detection, Detector, FitSettings, fit_to_bytes, prepare
+from millstream.encoding import checked_schema
 from millstream.errors import Refusal
 from millstream.server.endpoint import Answer, Call, Nothing
 from millstream.server.limits import NAME, raise_all
 from millstream.server.model_store import LATEST, Stored
+from millstream.server.scored_rows import Detected, Places, Scored, detected, in_pieces, scored
 from millstream.server.service import Service
 
 Normalization = Literal["standardization", "zscore", "raw"]
@@ -72,16 +75,6 @@ class Score(Struct, kw_only=True):
     threshold: float | None = None
 
 
-class Scored(Struct, kw_only=True):
-    """The score of one row."""
-
-    index: int
-    score: float
-    is_anomaly: bool
-    raw_score: float
-    imputed: list[str] | UnsetType = UNSET
-
-
 class ScoreSummary(Struct):
     """What all rows came to."""
 
@@ -101,15 +94,6 @@ class ScoreResult(Answer, kw_only=True):
     data: list[Scored]
     total_count: int
     summary: ScoreSummary
-
-
-class Detected(Struct, kw_only=True):
-    """One row whose score is above the threshold."""
-
-    index: int
-    score: float
-    raw_score: float
-    imputed: list[str] | UnsetType = UNSET
 
 
 class DetectSummary(Struct):
@@ -247,8 +231,8 @@ async def fit(call: Call[Fit]) -> FitResult:
     table = await call.rows(settings.schema)
     raise_all(service.limits.columns("data", len(table.columns)))
     started = time.perf_counter()
-    rows = await service.in_thread(prepare, settings, table, service.settings.max_categories)
-    raise_all(service.limits.columns("schema", len(rows.columns)))
+    most = service.settings.max_categories, service.settings.max_columns
+    rows = await service.in_thread(prepare, settings, table, *most)
     data = await service.fits.run(backend_class(ask.backend).fit_in, fit_to_bytes, settings, rows)
     milliseconds = 1000 * (time.perf_counter() - started)
     stored, detector = await service.in_thread(_store, service, ask, data)
@@ -268,40 +252,31 @@ async def fit(call: Call[Fit]) -> FitResult:
 
 async def score(call: Call[Score]) -> ScoreResult:
     """Score rows with a stored model."""
-    stored, found = await _detect(call)
-    data = [
-        Scored(index=i, score=s, is_anomaly=a, raw_score=r)
-        for i, (s, a, r) in enumerate(
-            zip(found.score.tolist(), found.is_anomaly.tolist(), found.raw_score.tolist(), strict=True)
-        )
-    ]
-    _mark_imputed(data, found)
-    count = int(found.is_anomaly.sum())
-    summary = ScoreSummary(len(data), count, count / len(data) if data else 0.0, found.threshold)
+    stored, found, warnings = await _detect(call)
+    total, count = len(found.score), int(found.is_anomaly.sum())
     return ScoreResult(
         model=call.ask.model,
         resolved=stored.labels.name,
         backend=stored.labels.backend,
-        data=data,
-        total_count=len(data),
-        summary=summary,
+        data=await _rows_of(call, scored, found, np.arange(total)),
+        total_count=total,
+        summary=ScoreSummary(total, count, count / total if total else 0.0, found.threshold),
+        warnings=warnings,
     )
 
 
 async def detect(call: Call[Score]) -> DetectResult:
     """The anomalies among rows, by a stored model."""
-    stored, found = await _detect(call)
-    at = found.is_anomaly.nonzero()[0]
-    scores, raw = found.score[at].tolist(), found.raw_score[at].tolist()
-    data = [Detected(index=i, score=s, raw_score=r) for i, s, r in zip(at.tolist(), scores, raw, strict=True)]
-    _mark_imputed(data, found)
+    stored, found, warnings = await _detect(call)
+    places = found.is_anomaly.nonzero()[0]
     return DetectResult(
         model=call.ask.model,
         resolved=stored.labels.name,
         backend=stored.labels.backend,
-        data=data,
-        total_count=len(data),
-        summary=DetectSummary(len(data), found.threshold),
+        data=await _rows_of(call, detected, found, places),
+        total_count=len(places),
+        summary=DetectSummary(len(places), found.threshold),
+        warnings=warnings,
     )
 
 
@@ -401,27 +376,34 @@ async def _find(call: Call[Any], ask: Score | Load) -> tuple[Stored, Detector]:
     return stored, models.cached(stored) or await in_thread(models.load, stored)
 
 
-async def _detect(call: Call[Score]) -> tuple[Stored, Detection]:
+async def _detect(call: Call[Score]) -> tuple[Stored, Detection, list[str] | UnsetType]:
     ask = call.ask
+    checked_schema(ask.schema_ or {})
     stored, detector = await _find(call, ask)
-    rows = await call.rows(detector.encoder.schema if detector.encoder is not None else None)
+    encoder = detector.encoder
+    rows = await call.rows(encoder.schema if encoder is not None else None)
 
     def work() -> Detection:
         return detector.detect(rows, threshold=ask.threshold, normalization=ask.normalization)
 
-    return stored, work() if len(rows) <= _INLINE_ROWS else await call.service.in_thread(work)
+    found = work() if len(rows) <= _INLINE_ROWS else await call.service.in_thread(work)
+    fitted = encoder.schema if encoder is not None else {}
+    other = [column for column, kind in (ask.schema_ or {}).items() if fitted.get(column) != kind]
+    return stored, found, [_OTHER_SCHEMA.format(", ".join(other[:20]))] if other else UNSET
 
 
+_OTHER_SCHEMA = "'schema' differs from the one the model was fitted with, which was used, in: {}"
 _INLINE_ROWS = 100  # half a millisecond with the slowest of the backends that score from trees
 
 
-def _mark_imputed(data: Sequence[Scored | Detected], found: Detection) -> None:
-    if found.imputed is None:
-        return
-    for item in data:
-        missing = found.imputed[item.index].nonzero()[0]
-        if len(missing):
-            item.imputed = [found.columns[at] if found.named else str(at) for at in missing]
+async def _rows_of(call: Call[Score], rows_at: Any, found: Detection, places: Places) -> Any:
+    call.service.limits.rows_of_answer(len(places))
+    if len(places) <= _INLINE_ANSWERS:
+        return rows_at(found, places)
+    return await call.service.in_thread(in_pieces, rows_at, found, places)
+
+
+_INLINE_ANSWERS = 1_000  # 0.2 ms
 
 
 def _params(detector: Detector) -> dict[str, Any]:

@@ -107,6 +107,15 @@ class Limits:
                 f"{most} values (MILLSTREAM_MAX_ANSWER_VALUES); ask with 'tail' of at most {max(1, most // columns)}."
             )
 
+    def rows_of_answer(self, rows: int) -> None:
+        """Rows of scores in one answer, four values each."""
+        most = self.settings.max_answer_values // 4
+        if rows > most:
+            raise TooLargeError(
+                f"The answer would have {rows} rows; allowed are {most} "
+                "(MILLSTREAM_MAX_ANSWER_VALUES); send the rows in several requests."
+            )
+
 
 def raise_all(refusals: Iterator[Refusal] | Sequence[Refusal]) -> None:
     """Raise one `InvalidRequestError` for all refusals, if there are any."""
