@@ -20,6 +20,7 @@ BACKENDS: tuple[tuple[str, str], ...] = (
     ("knn", "Knn"),
     ("mcd", "Mcd"),
     ("cblof", "Cblof"),
+    ("suod", "Suod"),
     ("loda", "Loda"),
 )
 NAMES: tuple[str, ...] = tuple(name for name, _ in BACKENDS)
