@@ -11,14 +11,15 @@ keeps as many as fit, chosen by the order of the rows; without ties the scores a
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from millstream.backend.base import Backend, BackendInfo, Floats, Parameter, checked_array
-from millstream.backend.neighbors import Neighbors, Places
+from millstream.backend.neighbors import FEW_ROWS, Neighbors, Places
 
 _PARAMETERS = {
     "n_neighbors": Parameter("int", 20, "neighbours, at most one less than the training rows", 1, 10_000),
@@ -40,6 +41,8 @@ class LocalOutlierFactor(Backend):
         is_legacy=True,
     )
     fit_in = "process"
+    _rows: Floats
+    _neighbors: Neighbors
 
     @property
     def width(self) -> int:
@@ -93,3 +96,30 @@ class LocalOutlierFactor(Backend):
         self._k = min(self.params["n_neighbors"], len(rows) - 1)
         self._neighbors = Neighbors(rows)
         self._reaches, self._densities = self._neighbors.by_place(reaches), self._neighbors.by_place(densities)
+
+    def share(self, other: LocalOutlierFactor) -> None:
+        """Keep the tree of `other`, which was fitted on the same rows and so has the same."""
+        self._rows, self._neighbors = other._rows, other._neighbors
+
+
+class SharedSearch:
+    """Several factors that share a tree, scored with one search for the one that wants the most neighbours."""
+
+    def __init__(self, factors: Sequence[LocalOutlierFactor]) -> None:
+        from millstream.backend.neighbors_kernels import score_factors
+
+        self._factors, self._neighbors = factors, factors[0]._neighbors
+        self._counts = np.array([factor._k for factor in factors])
+        known = np.array([(factor._reaches, factor._densities) for factor in factors])
+        self._score_few = partial(score_factors, self._neighbors.points, self._neighbors.boxes, self._counts, known)
+
+    def score(self, rows: Floats, scores: Floats) -> None:
+        """Write the scores of `rows` (n, d) by every factor (factors, n). Few take one call, with the same bits."""
+        if len(rows) < FEW_ROWS:
+            self._score_few(rows, scores)
+            return
+        skips = np.full(len(rows), -1)
+        nearest = self._neighbors.search(rows, int(self._counts.max()) + 1, skips)
+        for factor, into in zip(self._factors, scores, strict=True):
+            reach, density = factor._averages(rows, skips, nearest)
+            np.multiply(density, reach, out=into)

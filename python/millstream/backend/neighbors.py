@@ -9,7 +9,7 @@ Floats = NDArray[np.float64]
 Places = NDArray[np.int64]
 
 _BOXES_HELP = 15  # columns up to which boxes exclude enough; scikit-learn draws the line here too
-_FEW_ROWS = 8  # a matrix product pays from here on
+FEW_ROWS = 8  # a matrix product pays from here on
 _PRODUCTS = 1 << 22  # numbers in a block of products: 16 MiB
 
 
@@ -60,7 +60,7 @@ class Neighbors:
         """
         distances, places = np.empty((len(rows), k)), np.empty((len(rows), k), dtype=np.int64)
         skips = np.full(len(rows), -1) if skips is None else skips
-        if self._by_product and len(rows) >= _FEW_ROWS:
+        if self._by_product and len(rows) >= FEW_ROWS:
             step = max(1, _PRODUCTS // self._columns.shape[1])
             for at in range(0, len(rows), step):
                 block = slice(at, at + step)

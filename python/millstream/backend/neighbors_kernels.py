@@ -294,3 +294,25 @@ def average_neighborhoods(
         else:
             means = average_list(distances[i], places[i], k, reaches, densities)
         mean_reaches[i], mean_densities[i] = means
+
+
+@nb.njit(nb.void(_points, _points, _places, _points, _matrix, _lists), cache=True, nogil=True)
+def score_factors(
+    points: Floats, boxes: Floats, counts: NDArray[np.int64], known: Floats, rows: Floats, scores: Floats
+) -> None:
+    """Write the local outlier factors of `rows` for each of the `counts` of neighbours, (counts, n), with one search.
+
+    `known` (counts, 2, places) are the reaches and densities of the points for each count.
+    """
+    k = counts.max()
+    query, distances, places = np.empty(rows.shape[1]), np.empty(k + 1), np.empty(k + 1, np.int64)
+    for i in range(len(rows)):
+        query[:] = rows[i]
+        find_nearest(points, boxes, query, -1, distances, places)
+        for at in range(len(counts)):
+            radius = distances[counts[at] - 1]
+            if distances[counts[at]] == radius and np.isfinite(radius):
+                means = average_ball(points, boxes, query, -1, radius, known[at, 0], known[at, 1])
+            else:
+                means = average_list(distances, places, counts[at], known[at, 0], known[at, 1])
+            scores[at, i] = means[1] * (means[0] + 1e-10)

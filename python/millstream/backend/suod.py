@@ -9,18 +9,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from itertools import count
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from millstream.backend.base import BackendInfo, FitContext, Floats, FusedBackend, Parameter, Scorer
+from millstream.backend.base import Backend, BackendInfo, FitContext, Floats, FusedBackend, Parameter, Scorer
+from millstream.backend.local_outlier_factor import LocalOutlierFactor, SharedSearch
 from millstream.backend.registry import backend_class
 from millstream.scaling import Scaling
 
-_MEMBERS: tuple[tuple[str, Mapping[str, Any]], ...] = (
-    ("local_outlier_factor", {"n_neighbors": 15}),
-    ("local_outlier_factor", {"n_neighbors": 20}),
+_NEIGHBORS = (15, 20)  # of the two local outlier factors, the first members
+_OTHERS: tuple[tuple[str, Mapping[str, Any]], ...] = (
     ("hbos", {"n_bins": 10}),
     ("hbos", {"n_bins": 20}),
     ("copod", {}),
@@ -55,12 +56,12 @@ class Suod(FusedBackend):
     def __init__(self, params: Mapping[str, Any], context: FitContext) -> None:
         super().__init__(params, context)
         self._greatest = self.params["combination"] == "maximization"
-        self._members = [
-            backend_class(name)(
-                told, replace(context, seed=(context.seed + at) % 2**32)
-            )  # no forest is part of another
-            for at, (name, told) in enumerate(_MEMBERS)
-        ]
+        contexts = (
+            replace(context, seed=(context.seed + at) % 2**32) for at in count()
+        )  # no forest is part of another
+        self._factors = [LocalOutlierFactor({"n_neighbors": k}, next(contexts)) for k in _NEIGHBORS]
+        self._others = [backend_class(name)(told, next(contexts)) for name, told in _OTHERS]
+        self._members: list[Backend] = [*self._factors, *self._others]
 
     @property
     def width(self) -> int:
@@ -72,44 +73,58 @@ class Suod(FusedBackend):
         from millstream.backend.suod_kernels import combine
 
         parts = np.stack([member.fit(rows) for member in self._members])
+        self._factors[0].share(self._factors[1])
         self._statistics = _statistics(np.clip(parts, -_SQUARES_OVERFLOW, _SQUARES_OVERFLOW))
         scores = np.empty(len(rows))
         combine(parts, self._statistics, self._greatest, scores)
         return scores
 
     def scorer(self, scaling: Scaling) -> Scorer:
-        """The members' scorers, and their scores combined."""
+        """The members' scores combined. One search among the training rows serves both local outlier factors."""
         from millstream.backend.suod_kernels import combine
-        from millstream.scaling_kernels import make_finite
+        from millstream.scaling_kernels import make_finite, scale_rows
 
-        members = [member.scorer(scaling) for member in self._members]
+        packed, others = scaling.packed(), [member.scorer(scaling) for member in self._others]
+        factors, first = SharedSearch(self._factors), len(self._factors)
         statistics, greatest = self._statistics, self._greatest
 
-        def score_values(values: Floats, scores: Floats) -> bool:
-            for start in range(0, len(values), _CHUNK):
-                some, into = values[start : start + _CHUNK], scores[start : start + _CHUNK]
-                parts = np.empty((len(members), len(some)))
-                for member, part in zip(members, parts, strict=True):
-                    if not member(some, part):
-                        return False
-                combine(parts, statistics, greatest, into)
+        def score_some(values: Floats, scores: Floats) -> bool:
+            rows, parts = np.empty(values.shape), np.empty((first + len(others), len(values)))
+            if not scale_rows(packed, values, rows):
+                return False
+            factors.score(rows, parts[:first])
+            for at, other in enumerate(others, first):
+                if not other(values, parts[at]):
+                    return False
+            combine(parts, statistics, greatest, scores)
             make_finite(scores)
+            return True
+
+        def score_values(values: Floats, scores: Floats) -> bool:
+            if len(values) <= _CHUNK:
+                return score_some(values, scores)
+            for start in range(0, len(values), _CHUNK):
+                if not score_some(values[start : start + _CHUNK], scores[start : start + _CHUNK]):
+                    return False
             return True
 
         return score_values
 
     def arrays(self) -> dict[str, NDArray[Any]]:
-        """The arrays of member k as `k.name`, and mean and spread (2, members)."""
+        """The arrays of member k as `k.name`, training rows once, and mean and spread (2, members)."""
         members = {
             f"{at}.{name}": array for at, member in enumerate(self._members) for name, array in member.arrays().items()
         }
+        del members["0.rows"]
         return members | {"statistics": self._statistics}
 
     def take(self, arrays: Mapping[str, NDArray[Any]]) -> None:
         """The members, each checked as if it were alone, and mean and spread."""
+        complete = {**arrays, "0.rows": arrays["1.rows"]}
         for at, member in enumerate(self._members):
             head = f"{at}."
-            member.take({name.removeprefix(head): array for name, array in arrays.items() if name.startswith(head)})
+            member.take({name.removeprefix(head): array for name, array in complete.items() if name.startswith(head)})
+        self._factors[0].share(self._factors[1])
         self._statistics = np.ascontiguousarray(arrays["statistics"], dtype=np.float64)
         if self._statistics.shape != (2, len(self._members)) or not (self._statistics[1] > 0).all():
             raise ValueError("there are not a mean and a spread for each member")
