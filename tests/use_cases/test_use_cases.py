@@ -98,7 +98,7 @@ def faults(chance, count):
     return rows
 
 
-@pytest.mark.parametrize("backend", ["isolation_forest"])
+@pytest.mark.parametrize("backend", ["isolation_forest", "local_outlier_factor"])
 def test_sensors_at_3_sigma(server, backend):
     chance = np.random.default_rng(2)
     fit = {
@@ -151,3 +151,59 @@ def test_card_payments_with_one_class_svm(server):
     false, found = alarms(server, fit, payments(chance, 1_000), frauds)
     assert found >= 0.95
     assert false <= 0.08
+
+
+def flows(chance, count):
+    """Network flows of three services, each a cluster of its own: web, mail, and a backup that moves much."""
+    services = (("TCP", 443, 8.0, 7.0), ("TCP", 25, 9.5, 6.0), ("UDP", 53, 4.5, 5.0))
+    rows = []
+    for _ in range(count):
+        protocol, port, received, sent = services[chance.choice(3, p=[0.6, 0.15, 0.25])]
+        bytes_in, bytes_out = chance.lognormal(received, 0.4), chance.lognormal(sent, 0.4)
+        rows.append(
+            {
+                "bytes_in": int(bytes_in),
+                "bytes_out": int(bytes_out),
+                "packets": int((bytes_in + bytes_out) / 700) + 1 + int(chance.poisson(2)),
+                "duration_ms": round(float(chance.lognormal(4, 0.5)), 1),
+                "protocol": protocol,
+                "port": port,
+            }
+        )
+    return rows
+
+
+FLOW_SCHEMA = {
+    "bytes_in": "numeric",
+    "bytes_out": "numeric",
+    "packets": "numeric",
+    "duration_ms": "numeric",
+    "protocol": "label",
+    "port": "label",
+}
+
+
+def intrusions(chance):
+    """Scans of ports nobody uses, exfiltration, and beacons that stay open for an hour."""
+    base = flows(chance, 60)
+    changes = [
+        {"bytes_in": 60, "bytes_out": 40, "packets": 400, "duration_ms": 1.0},
+        {"bytes_out": 80_000_000, "packets": 60_000},
+        {"duration_ms": 3_600_000.0, "packets": 1_500},
+    ]
+    return [row | changes[n % 3] for n, row in enumerate(base)]
+
+
+def test_network_flows_with_local_outlier_factor(server):
+    chance = np.random.default_rng(4)
+    fit = {
+        "model": "use-flows",
+        "backend": "local_outlier_factor",
+        "normalization": "zscore",
+        "contamination": 0.02,
+        "schema": FLOW_SCHEMA,
+        "data": flows(chance, 2_000),
+    }
+    false, found = alarms(server, fit, flows(chance, 2_000), intrusions(chance), threshold=3.0)
+    assert found >= 0.95
+    assert false <= 0.03

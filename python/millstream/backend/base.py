@@ -106,6 +106,7 @@ class Backend(ABC):
     info: ClassVar[BackendInfo]
     fit_in: ClassVar[Literal["thread", "process"]] = "thread"
     least_rows: ClassVar[int] = 2
+    reads_every_column: ClassVar[bool] = True  # False: the last columns may play no part in the fit
 
     def __init__(self, params: Mapping[str, Any], context: FitContext) -> None:
         self.params = checked_params(self.info, params)

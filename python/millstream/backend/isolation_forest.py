@@ -53,6 +53,7 @@ class IsolationForest(FusedBackend):
         is_legacy=True,
     )
     fit_in = "process"
+    reads_every_column = False
 
     @property
     def width(self) -> int:
