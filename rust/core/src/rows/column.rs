@@ -89,6 +89,15 @@ impl Column {
         }
     }
 
+    /// A column of numbers, NaN where missing.
+    pub(super) fn of_numbers(name: &str, mode: Mode, values: Vec<f64>) -> Self {
+        let any = values.iter().any(|value| !value.is_nan());
+        Self {
+            values: if any { Values::Number(values) } else { Values::Unknown },
+            ..Self::new(name, mode, 0)
+        }
+    }
+
     pub(super) fn skip(&mut self, row: usize) {
         self.absent.get_or_insert(row);
     }

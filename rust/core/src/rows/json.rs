@@ -8,6 +8,7 @@ use std::ops::Range;
 
 use jiter::{Jiter, JiterError, Peek};
 
+use super::json_fast::{self, Fast};
 use super::{Builder, Cell, Mode, Refusal, Rows, Wanted, write_json};
 use crate::error::{Error, Result, Step};
 
@@ -105,7 +106,16 @@ fn under(key: &str, error: Error) -> Error {
 /// [`Error::Json`] if it is not UTF-8 or not JSON, or deeper than [`MAX_DEPTH`]; [`Error::Invalid`] if it is
 /// not an object. What is wrong with the rows themselves comes from [`Body::into_rows`].
 pub fn read_body(body: &[u8], key: Option<&str>, mode: Mode) -> Result<Body> {
-    let mut reader = Reader::new(body)?;
+    fast_or_plain(|fast| read_body_with(body, key, mode, fast))
+}
+
+/// The short way through rows loses count of where it is, which only an error asks for.
+fn fast_or_plain<T>(read: impl Fn(bool) -> Result<T>) -> Result<T> {
+    read(true).or_else(|_| read(false))
+}
+
+pub(super) fn read_body_with(body: &[u8], key: Option<&str>, mode: Mode, fast: bool) -> Result<Body> {
+    let mut reader = Reader::new(body, fast)?;
     let peek = reader.peek()?;
     if peek != Peek::Object {
         reader.skip(peek, 1)?;
@@ -125,9 +135,9 @@ pub fn read_body(body: &[u8], key: Option<&str>, mode: Mode) -> Result<Body> {
         if key == Some(name.as_str()) {
             (read.form, read.rows) = reader.rows_or_refusal(peek, mode)?;
         } else {
-            let start = reader.jiter.current_index();
+            let start = reader.index();
             reader.skip(peek, 2)?;
-            members.insert(name, start..reader.jiter.current_index());
+            members.insert(name, start..reader.index());
         }
         next = reader.next_key()?;
     }
@@ -142,7 +152,11 @@ pub fn read_body(body: &[u8], key: Option<&str>, mode: Mode) -> Result<Body> {
 /// # Errors
 /// [`Error::Json`] if it is not JSON, [`Error::Invalid`] for the first cell or row that is not allowed.
 pub fn read_rows(bytes: &[u8], mode: Mode, wanted: &Wanted) -> Result<Rows> {
-    let mut reader = Reader::new(bytes)?;
+    fast_or_plain(|fast| read_rows_with(bytes, mode, wanted, fast))
+}
+
+fn read_rows_with(bytes: &[u8], mode: Mode, wanted: &Wanted, fast: bool) -> Result<Rows> {
+    let mut reader = Reader::new(bytes, fast)?;
     let mut builder = Builder::new(mode);
     let peek = reader.peek()?;
     if peek == Peek::Object {
@@ -192,10 +206,14 @@ impl Members {
 struct Reader<'j> {
     text: &'j str,
     jiter: Jiter<'j>,
+    /// Where `text` starts in the body.
+    offset: usize,
+    /// Whether rows of plain numbers take the short way.
+    fast: bool,
 }
 
 impl<'j> Reader<'j> {
-    fn new(bytes: &'j [u8]) -> Result<Self> {
+    fn new(bytes: &'j [u8], fast: bool) -> Result<Self> {
         let text = std::str::from_utf8(bytes).map_err(|error| Error::Json {
             message: format!("JSON is UTF-8, but byte {} is not. Send UTF-8.", error.valid_up_to()),
         })?;
@@ -204,7 +222,20 @@ impl<'j> Reader<'j> {
                 message: "The JSON starts with a byte-order mark. Send it without one.".to_owned(),
             });
         }
-        Ok(Self { text, jiter: Jiter::new(bytes) })
+        Ok(Self { text, jiter: Jiter::new(bytes), offset: 0, fast })
+    }
+
+    /// Where in the body it is.
+    fn index(&self) -> usize {
+        self.offset + self.jiter.current_index()
+    }
+
+    /// Leaves out the next `length` bytes.
+    fn pass(&mut self, length: usize) {
+        let here = self.jiter.current_index() + length;
+        self.offset += here;
+        self.text = &self.text[here..];
+        self.jiter = Jiter::new(self.text.as_bytes());
     }
 
     fn json(&self, error: &JiterError) -> Error {
@@ -266,10 +297,25 @@ impl<'j> Reader<'j> {
         let form = self.form(peek)?;
         match form {
             Form::Mapping => self.row(peek, builder, 2)?,
+            Form::Mappings if self.plain_numbers(builder) => {}
             Form::Mappings | Form::Lists | Form::Empty => self.array_of_rows(builder)?,
             _ => self.skip(peek, 2)?,
         }
         Ok(form)
+    }
+
+    /// Takes the array ahead if it holds rows of plain numbers.
+    fn plain_numbers(&mut self, builder: &mut Builder) -> bool {
+        if !self.fast || builder.wants_text() {
+            return false;
+        }
+        let Some(Fast { names, columns, end }) = json_fast::rows(&self.text[self.jiter.current_index()..])
+        else {
+            return false;
+        };
+        builder.take_in(&names, columns);
+        self.pass(end);
+        true
     }
 
     fn array_of_rows(&mut self, builder: &mut Builder) -> Result<()> {

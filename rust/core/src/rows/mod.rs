@@ -7,6 +7,7 @@ use crate::error::{Error, Result, Step};
 
 mod column;
 pub mod json;
+mod json_fast;
 #[cfg(test)]
 mod tests;
 pub mod write_json;
@@ -320,6 +321,17 @@ impl Builder {
         }
         self.rows += 1;
         Ok(())
+    }
+
+    /// Takes in named columns of numbers, NaN where missing, as mappings that each had all of them.
+    fn take_in(&mut self, names: &[&str], columns: Vec<Vec<f64>>) {
+        self.shape = Some(Shape::Mapping);
+        self.rows = columns.first().map_or(0, Vec::len);
+        for (name, values) in names.iter().zip(columns) {
+            self.places.insert((*name).into(), self.columns.len());
+            self.columns.push(Column::of_numbers(name, self.mode, values));
+            self.staged.push(Staged::ABSENT);
+        }
     }
 
     /// All rows, of the columns that are `wanted`.
