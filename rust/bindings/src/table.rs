@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::ffi::c_int;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use millstream_core::table::Table;
 use pyo3::exceptions::PyKeyError;
@@ -167,8 +168,22 @@ impl PyTable {
     }
 
     fn to_json<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
-        PyBytes::new(py, &py.detach(|| self.0.to_json()))
+        let json = py.detach(|| self.0.to_json(std::mem::take(&mut *spare())));
+        let bytes = PyBytes::new(py, &json);
+        if json.capacity() <= KEPT {
+            *spare() = json;
+        }
+        bytes
     }
+}
+
+/// The most bytes kept to write JSON into: fresh pages cost more than what is written on them.
+const KEPT: usize = 64 << 20;
+
+/// What is kept.
+fn spare() -> MutexGuard<'static, Vec<u8>> {
+    static SPARE: Mutex<Vec<u8>> = Mutex::new(Vec::new());
+    SPARE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl PyTable {

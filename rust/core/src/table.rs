@@ -385,9 +385,9 @@ impl Table {
         Ok(out)
     }
 
-    /// An array of row objects, missing values as null.
+    /// An array of row objects, missing values as null. `out` is memory to write it into; what it holds is forgotten.
     #[must_use]
-    pub fn to_json(&self) -> Vec<u8> {
+    pub fn to_json(&self, out: Vec<u8>) -> Vec<u8> {
         let texts: Vec<_> =
             (0..self.columns.len()).map(|place| self.texts(place).unwrap_or_default()).collect();
         let text_of: Vec<_> = texts.iter().map(|texts| |row: usize| texts[row]).collect();
@@ -405,7 +405,7 @@ impl Table {
             Data::Own(Values::Boolean(_)) => Cells::Booleans(&boolean_of[place]),
             Data::Own(Values::Text { .. }) => Cells::Texts(&text_of[place]),
         };
-        let mut writer = Writer::new(self.columns.iter().map(Column::name));
+        let mut writer = Writer::new(self.columns.iter().map(Column::name), out);
         writer.rows(self.len(), &(0..self.columns.len()).map(cells).collect::<Vec<_>>());
         writer.finish()
     }
