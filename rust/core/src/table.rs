@@ -427,8 +427,11 @@ mod tests {
     #[test]
     fn a_matrix_becomes_columns() {
         let table = of_rows(&[1.0, f64::NAN, 2.0, 4.0], 2, &[]).unwrap();
-        assert_eq!(table.to_json(), br#"[{"column_0":1.0,"column_1":null},{"column_0":2.0,"column_1":4.0}]"#);
-        assert_eq!(of_rows(&[1.0], 1, &["x"]).unwrap().to_json(), br#"[{"x":1.0}]"#);
+        assert_eq!(
+            table.to_json(Vec::new()),
+            br#"[{"column_0":1.0,"column_1":null},{"column_0":2.0,"column_1":4.0}]"#
+        );
+        assert_eq!(of_rows(&[1.0], 1, &["x"]).unwrap().to_json(Vec::new()), br#"[{"x":1.0}]"#);
         let long: Vec<f64> = (0..3 * 1_000).map(f64::from).collect();
         let table = of_rows(&long, 3, &[]).unwrap();
         assert!(
