@@ -26,6 +26,7 @@ from millstream.errors import (
     MillstreamError,
     OverloadedError,
     RequestTimeoutError,
+    TooLargeError,
 )
 from millstream.server.problems import Answered, answer
 from millstream.settings import Settings
@@ -122,8 +123,8 @@ class BoundedProtocol(HttpToolsProtocol):
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade:
             pass  # no upgrade is spoken here: the request was answered as plain HTTP/1.1
-        except httptools.HttpParserError:
-            self._refuse(self._refusal or MalformedRequestError("The bytes are no HTTP/1.1 request; send one."))
+        except httptools.HttpParserError as error:
+            self._refuse(self._refusal or _unreadable(error))
 
     def on_message_begin(self) -> None:
         """The first byte of a request."""
@@ -251,7 +252,10 @@ class BoundedProtocol(HttpToolsProtocol):
             self.pipeline.popleft()  # it has not begun, and will not
         elif broken is not None and self._due is not None and self._due[0] is broken:
             self._due = None
-        elif broken is not None and not broken.response_complete:  # its handler waits for a body that will not come
+        elif broken is not None and broken.response_complete:
+            self.transport.close()  # answered before its body came; a second answer would be nobody's
+            return
+        elif broken is not None:  # its handler waits for a body that will not come
             broken.disconnected = True
             broken.message_event.set()
             if broken.response_started:
@@ -267,6 +271,12 @@ class BoundedProtocol(HttpToolsProtocol):
         lines += [name + b": " + value for name, value in (*problem.headers, (b"connection", b"close"))]
         self.transport.write(b"\r\n".join(lines) + b"\r\n\r\n" + problem.body)
         self.transport.close()
+
+
+def _unreadable(error: httptools.HttpParserError) -> MillstreamError:
+    if "Content-Length overflow" in str(error):
+        return TooLargeError("The Content-Length is beyond 64 bits, more than any server takes; send less.")
+    return MalformedRequestError("The bytes are no HTTP/1.1 request; send one.")
 
 
 def bounded(settings: Settings) -> type[BoundedProtocol]:
