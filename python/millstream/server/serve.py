@@ -7,18 +7,22 @@ import contextlib
 import logging
 import os
 import signal
+import socket
 import threading
 from collections.abc import Generator
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
 import uvicorn
 
+from millstream.errors import InvalidRequestError
 from millstream.server.app import build
 from millstream.server.bounded_protocol import bounded
 from millstream.server.service import Service
 from millstream.settings import Settings
 
+_log = logging.getLogger("millstream")
 _SPARE_SECONDS = 1.5  # between the end of patience with requests and the end of the process
 
 
@@ -44,8 +48,45 @@ def serve(settings: Settings) -> int:
         backlog=2048,
     )
     logging.getLogger("blacksheep.server").setLevel(logging.WARNING)
-    QuietServer(config, settings).run()
+    _make_folder(settings.models_dir)
+    QuietServer(config, settings).run(_listen(settings.host, settings.port))
     return 0
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InvalidRequestError(
+            f"The folder {str(folder)!r} cannot be made ({_reason(error)}); "
+            "set LF_DATA_DIR or --data-dir to a folder that can."
+        ) from None
+
+
+def _listen(host: str, port: int) -> list[socket.socket]:
+    """Sockets bound to every address of `host`, before anything else begins."""
+    sockets: list[socket.socket] = []
+    try:
+        for family, kind, protocol, _, address in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM):
+            one = socket.socket(family, kind, protocol)
+            sockets.append(one)
+            one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if family == socket.AF_INET6:
+                one.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            one.bind((address[0], port, *address[2:]))
+            port = one.getsockname()[1]  # a free one was found: the same for the next address
+    except OSError as error:
+        for one in sockets:
+            one.close()
+        raise InvalidRequestError(
+            f"Cannot listen on {host}:{port} ({_reason(error)}); "
+            "end what listens there, or choose another address with --host and --port."
+        ) from None
+    return sockets
+
+
+def _reason(error: OSError) -> str:
+    return (error.strerror or type(error).__name__).lower()
 
 
 class QuietServer(uvicorn.Server):
@@ -72,6 +113,14 @@ class QuietServer(uvicorn.Server):
         """Begin to end; a thread that works on does not hold the process up."""
         super().handle_exit(sig, frame)
         _exit_in(self._settings.shutdown_seconds + _SPARE_SECONDS)
+
+    async def startup(self, sockets: Any = None) -> None:
+        """Begin as uvicorn does, and say where."""
+        await super().startup(sockets)
+        for one in sockets:
+            host, port = one.getsockname()[:2]
+            shown = f"[{host}]" if ":" in host else host
+            _log.info("millstream is running on http://%s:%d", shown, port)
 
     async def shutdown(self, sockets: Any = None) -> None:
         """End as uvicorn does, then drop what did not end in time."""
