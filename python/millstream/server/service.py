@@ -41,10 +41,11 @@ class Service:
         )
         self.stream_memory = StreamMemory(settings.max_stream_bytes)
         self.ready = False
+        self._kernels = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def start(self) -> None:
-        """Get ready to answer, then warm up, both behind the first requests."""
+        """Get ready to answer behind the first requests, then warm up."""
         self.spawn(self._warm_up())
 
     async def close(self) -> None:
@@ -61,6 +62,11 @@ class Service:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
+    async def kernels(self) -> None:
+        """Wait until the kernels are loaded: what needs one earlier would hold the event loop up until they are."""
+        if not self.ready:
+            await self._kernels.wait()
+
     async def in_thread(self, work: Any, *arguments: Any) -> Any:
         """The result of `work(*arguments)`, computed beside the event loop."""
         return await asyncio.get_running_loop().run_in_executor(self.threads, work, *arguments)
@@ -70,9 +76,13 @@ class Service:
             await self.in_thread(self.models.open)
         except OSError:
             _log.exception("the folder of models cannot be used; fits will fail until it can")
-        self.ready = True
         try:
             await self.in_thread(load_kernels)
+        except Exception:
+            _log.exception("loading the kernels failed; the first fits and scores will be slower")
+        self._kernels.set()
+        self.ready = True
+        try:
             await self.in_thread(self.fits.start)
             settle_memory()
         except Exception:
