@@ -40,17 +40,18 @@ class StreamSettings:
             _set(self, name, _whole(name, getattr(self, name), least, MAX_ROWS))
         if self.min_samples > self.window_size:
             raise InvalidRequestError(
-                f"min_samples is {self.min_samples} and window_size {self.window_size}: a window has to hold the rows"
-                " of the first model; lower min_samples or raise window_size",
+                f"'min_samples' is {self.min_samples} and 'window_size' {self.window_size}: a window has to"
+                " hold the rows of the first model; lower min_samples or raise window_size",
                 ("min_samples",),
             )
         if not 0 <= self.threshold <= 1:
-            raise InvalidRequestError(f"threshold is {self.threshold}; it lies from 0 to 1", ("threshold",))
+            raise InvalidRequestError(f"'threshold' is {self.threshold}; it lies from 0 to 1", ("threshold",))
         if not 0 < self.contamination <= 0.5:
             raise InvalidRequestError(
-                f"contamination is {self.contamination}; it is a share of rows above 0 and at most 0.5",
+                f"'contamination' is {self.contamination}; it is a share of rows above 0 and at most 0.5",
                 ("contamination",),
             )
+        _set(self, "seed", _whole("seed", self.seed, 0, 2**32 - 1))
         for name in ("rolling_windows", "lag_periods"):
             _set(self, name, _periods(name, getattr(self, name), self.window_size))
 
@@ -85,16 +86,16 @@ def _set(settings: StreamSettings, name: str, value: object) -> None:
 def _whole(name: str, value: Any, least: int, most: int) -> int:
     is_whole = not isinstance(value, bool) and isinstance(value, (int, float)) and value == value // 1
     if not is_whole or not least <= value <= most:
-        raise InvalidRequestError(f"{name} is {value!r}; it is a whole number from {least} to {most}", (name,))
+        raise InvalidRequestError(f"'{name}' is {value!r}; it is a whole number from {least} to {most}", (name,))
     return int(value)
 
 
 def _periods(name: str, values: Any, window_size: int) -> tuple[int, ...]:
     periods = tuple(_whole(name, value, 1, window_size) for value in values)
     if len(set(periods)) < len(periods):
-        raise InvalidRequestError(f"{name} is {list(periods)}; each value may stand there once", (name,))
+        raise InvalidRequestError(f"'{name}' is {list(periods)}; each value may stand there once", (name,))
     if len(periods) > MAX_WINDOWS:
-        raise InvalidRequestError(f"{name} has {len(periods)} values; at most {MAX_WINDOWS} are allowed", (name,))
+        raise InvalidRequestError(f"'{name}' has {len(periods)} values; at most {MAX_WINDOWS} are allowed", (name,))
     return periods
 
 

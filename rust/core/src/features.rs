@@ -306,19 +306,19 @@ fn periods(name: &str, periods: &[i64], longest: usize) -> Result<Vec<usize>> {
         let count = periods.len();
         return Err(refuse(
             None,
-            format!("{name} has {count} values, at most {MAX_PERIODS} are allowed. Send fewer."),
+            format!("'{name}' has {count} values, at most {MAX_PERIODS} are allowed. Send fewer."),
         ));
     }
     let mut seen = std::collections::HashSet::new();
     let one = |(at, period): (usize, &i64)| match usize::try_from(*period) {
         Ok(rows) if rows >= 1 && rows <= longest && seen.insert(rows) => Ok(rows),
         Ok(rows) if rows >= 1 && rows <= longest => {
-            Err(refuse(Some(at), format!("{name} holds {period} twice. Send each value once.")))
+            Err(refuse(Some(at), format!("'{name}' holds {period} twice. Send each value once.")))
         }
         _ => Err(refuse(
             Some(at),
             format!(
-                "{name} holds {period}. Each value is a number of rows from 1 to {longest}, the buffer's size."
+                "'{name}' holds {period}. Each value is a number of rows from 1 to {longest}, the buffer's size."
             ),
         )),
     };
@@ -329,12 +329,12 @@ fn stats(names: &[&str]) -> Result<Vec<Stat>> {
     let place = || vec![Step::Key("include_rolling_stats".to_owned())];
     if let Some(unknown) = names.iter().find(|name| Stat::ALL.iter().all(|stat| stat.name() != **name)) {
         let message =
-            format!("include_rolling_stats holds '{unknown}'. The statistics are mean, std, min and max.");
+            format!("'include_rolling_stats' holds '{unknown}'. The statistics are mean, std, min and max.");
         return Err(Error::Invalid { message, at: place() });
     }
     let wanted: Vec<Stat> = Stat::ALL.into_iter().filter(|stat| names.contains(&stat.name())).collect();
     if wanted.len() != names.len() {
-        let message = "include_rolling_stats holds a statistic twice. Send each once.".to_owned();
+        let message = "'include_rolling_stats' holds a statistic twice. Send each once.".to_owned();
         return Err(Error::Invalid { message, at: place() });
     }
     Ok(wanted)
@@ -342,7 +342,7 @@ fn stats(names: &[&str]) -> Result<Vec<Stat>> {
 
 fn samples(min_samples: i64) -> Result<usize> {
     usize::try_from(min_samples).ok().filter(|samples| *samples >= 1).ok_or_else(|| Error::Invalid {
-        message: format!("min_samples is {min_samples}. It is at least 1, or left out for the full window."),
+        message: format!("'min_samples' is {min_samples}. It is at least 1, or left out for the full window."),
         at: vec![Step::Key("min_samples".to_owned())],
     })
 }
