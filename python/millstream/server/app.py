@@ -39,7 +39,7 @@ from millstream.server.service import Service
 _log = logging.getLogger("millstream")
 _encoder = msgspec.json.Encoder()
 Handler = Callable[[Request], Awaitable[Answered]]
-_OTHER_FORMS = re.compile(rb"multipart/|text/csv|.*ndjson|.*jsonl|.*json-seq|.*arrow|.*parquet", re.IGNORECASE)
+_OTHER_FORMS = re.compile(rb"multipart/|.*csv|.*ndjson|.*jsonl|.*json-seq|.*arrow|.*parquet", re.IGNORECASE)
 
 
 class ClientLeftError(Exception):
@@ -168,7 +168,7 @@ def _fallback(service: Service, endpoints: tuple[Endpoint, ...]) -> Handler:
         try:
             _check_key(service, request)
             path = request.scope["raw_path"]
-            raise _unrouted(request.method, path, tuple(m for r, m in paths if r.match_by_path(path)))
+            raise _unrouted(request.method, path, tuple(dict.fromkeys(m for r, m in paths if r.match_by_path(path))))
         except MillstreamError as error:
             return _failure(error, request)
 

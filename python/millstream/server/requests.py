@@ -17,7 +17,7 @@ from msgspec.inspect import Field, FloatType, IntType, ListType, LiteralType, St
 
 from millstream._core import Body, read_body
 from millstream.errors import InvalidJsonError, InvalidRequestError, Refusal
-from millstream.server.limits import NAME, NAME_RULE
+from millstream.server.limits import NAME_RULE
 
 S = TypeVar("S", bound=Struct)
 RowKind = Literal["typed", "numeric", "text"]
@@ -144,7 +144,7 @@ def describe(kind: Type) -> str:  # noqa: PLR0911 - one line a type
             return "a number" + (f" above {gt:,}" if gt is not None else "") + _range(ge, le, gt is not None)
         case LiteralType(values=values):
             return "one of " + ", ".join(f"'{v}'" for v in values)
-        case StrType(pattern=pattern) if pattern == NAME:
+        case StrType(pattern=pattern) if pattern is not None:
             return "a name: " + NAME_RULE.partition(" are ")[2].partition(";")[0]
         case StrType(max_length=most):
             return "a text" + (f" of at most {most} characters" if most is not None else "")
