@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from millstream import encoding, model_file, normalization, scaling
 from millstream._core import Table, read_rows
 from millstream.backend.base import Backend, FitContext, Scorer
-from millstream.backend.registry import backend_class, fittable_class
+from millstream.backend.registry import backend_class, check_backend, fittable_class
 from millstream.encoding import Encoder
 from millstream.errors import InvalidRequestError, ModelFileError, NotFittedError
 from millstream.normalization import ScoreStatistics
@@ -46,6 +46,7 @@ class FitSettings:
                 f"'contamination' is {self.contamination!r}; allowed is above 0 and at most 0.5; correct it.",
                 loc=("contamination",),
             )
+        check_backend(self.backend)
         normalization.checked(self.normalization)
         if self.missing not in ("reject", "median"):
             raise InvalidRequestError(

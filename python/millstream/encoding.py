@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from millstream._core import Table
-from millstream.errors import InvalidRequestError
+from millstream.errors import ConflictError, InvalidRequestError
 
 Floats = NDArray[np.float64]
 Encoding = Literal["numeric", "hash", "label", "onehot", "binary", "frequency"]
@@ -152,6 +152,8 @@ def learn(table: Table, schema: Mapping[str, str], most_categories: int = MOST_C
     ------
     InvalidRequestError
         A column of the schema is in no row, or has more than `most_categories` categories to keep.
+    ConflictError
+        A one-hot column makes a feature that another one is called.
     """
     _check_present(table, schema)
     categories, shares = {}, {}
@@ -166,7 +168,9 @@ def learn(table: Table, schema: Mapping[str, str], most_categories: int = MOST_C
         else:
             counts = np.bincount(places[places >= 0], minlength=len(texts))
             shares[column] = dict(zip(texts, (counts / max(1, len(table))).tolist(), strict=True))
-    return Encoder(dict(schema), categories, shares)
+    encoder = Encoder(dict(schema), categories, shares)
+    _check_distinct(encoder)
+    return encoder
 
 
 def check_features(encoder: Encoder, most: int) -> None:
@@ -194,6 +198,18 @@ def _check_categories(column: str, kind: str, count: int, most: int) -> None:
             f"Column {column!r} has {count} categories; '{kind}' takes at most {most}; encode it with 'hash'.",
             loc=("schema", column),
         )
+
+
+def _check_distinct(encoder: Encoder) -> None:
+    made: dict[str, str] = {}
+    for column, kind in encoder.schema.items():
+        for name in encoder._names(column, kind):
+            if name in made:
+                raise ConflictError(
+                    f"Columns {made[name]!r} and {column!r} would both make a feature called {name!r}; "
+                    "rename one, or encode it otherwise."
+                )
+            made[name] = column
 
 
 def _of(schema: Mapping[str, str], *kinds: str) -> list[str]:

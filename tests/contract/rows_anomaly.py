@@ -153,6 +153,18 @@ FIT = [
         says=("numeric", "hash", "label", "onehot", "binary", "frequency"),
     ),
     Rule(
+        "a schema for list rows is ignored with a warning",
+        fit("b7c", schema={"x": "label"}),
+        expect={"encoder": None, "warnings": ["'schema' was ignored: it names columns, and the rows are lists"]},
+    ),
+    Rule(
+        "a one-hot feature that is called like another column is 409",
+        fit("b7e", [{"a": "x", "a_x": n} for n in range(5)], schema={"a": "onehot", "a_x": "numeric"}),
+        409,
+        says=("'a_x'",),
+        unchanged=MODELS,
+    ),
+    Rule(
         "text in a numeric column is 422",
         fit("b7", [*NAMED, {"x": "a", "y": 1}], schema={"x": "numeric", "y": "numeric"}),
         422,
@@ -220,6 +232,20 @@ SCORE = [
             ("POST", ANOMALY + "/save", {"model": "s2", "backend": "magic"}),
             ("POST", ANOMALY + "/load", {"model": "s2", "backend": "é" * 300}),
         )
+    ),
+    Rule(
+        "an unknown encoding is 422 to score too",
+        score("s-none", NAMED[:1], schema={"x": "magic"}),
+        422,
+        loc=["schema", "x"],
+        says=("numeric", "frequency"),
+    ),
+    Rule(
+        "a model's name has dots only inside",
+        score(".."),
+        422,
+        loc=["model"],
+        says=("letters, digits, '.', '_' and '-', beginning with a letter or digit",),
     ),
     Rule(
         "the backend chooses the model",

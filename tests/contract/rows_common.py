@@ -47,6 +47,7 @@ RULES = [
         for kind in (
             "multipart/form-data; boundary=x",
             "text/csv",
+            "application/csv",
             "application/x-ndjson",
             "application/vnd.apache.arrow.stream",
             "application/vnd.apache.parquet",

@@ -84,6 +84,13 @@ STREAMING = [
         loc=["min_samples"],
     ),
     Rule("a refused first call creates nothing", get("t5"), 404),
+    Rule(
+        "a message begins with the field as it is written",
+        send("t4b", CALM[0], min_samples=60, window_size=50),
+        422,
+        loc=["min_samples"],
+        says=("'min_samples' is 60 and 'window_size' 50",),
+    ),
     Rule("min_samples is at least 10", send("t5", CALM[0], min_samples=9), 422, loc=["min_samples"]),
     Rule("retrain_interval is at least 10", send("t5", CALM[0], retrain_interval=9), 422, loc=["retrain_interval"]),
     Rule("window_size is at least 50", send("t5", CALM[0], window_size=49), 422, loc=["window_size"]),
@@ -98,6 +105,8 @@ STREAMING = [
     Rule("{} as the first row is 422", send("t5", {}), 422, loc=["data", 0]),
     Rule("text in the first row is 422", send("t5", {"a": "x"}), 422, loc=["data", 0, "a"]),
     Rule("the name detectors is reserved", send("detectors", CALM[0]), 422, loc=["model"]),
+    Rule("... to reset too", ("POST", STREAM + "/detectors/reset"), 422, loc=["model"], says=("reserved",)),
+    Rule("... and to delete", ("DELETE", STREAM + "/detectors"), 422, loc=["model"], says=("reserved",)),
     Rule("rows of a stream are required", ("POST", STREAM, {"model": "t5"}), 422, loc=["data"]),
     Rule(
         "an empty batch is 200 without results",

@@ -1,9 +1,12 @@
 """What happens below the routes: sizes, deadlines, keys, bytes that are no HTTP, and the end of the server."""
 
 import contextlib
+import os
 import re
 import signal
 import socket
+import subprocess
+import sys
 import time
 
 import pytest
@@ -72,6 +75,39 @@ def test_a_body_too_large_is_413_before_it_is_read(strict):
     assert answer.status == 413
     check_problem(answer)
     assert "2000" in answer.json["detail"]
+
+
+def test_the_methods_that_are_allowed_are_named_once(server):
+    answer = server.ask("PUT", "/v1/ml/anomaly/stream/detectors")
+    assert answer.status == 405
+    assert sorted(answer.headers["allow"].split(", ")) == ["DELETE", "GET"]
+
+
+def test_a_length_beyond_64_bits_is_413(strict):
+    (answer,) = strict.send_raw(APPEND + b"content-length: 99999999999999999999999\r\n\r\n")
+    assert answer.status == 413
+    check_problem(answer)
+
+
+@pytest.mark.parametrize("key", [b"authorization: Bearer secret\r\n", b""])
+def test_after_an_early_answer_whose_body_never_comes_the_socket_just_closes(strict, key):
+    with socket.create_connection(("127.0.0.1", strict.port), timeout=10) as connection:
+        connection.sendall(APPEND + key + b"content-length: 2001\r\n\r\n")
+        answers = read_answers(connection)
+    assert [a.status for a in answers] == [413 if key else 401]
+
+
+def test_answers_about_rows_have_a_limit_too(strict):
+    rows = [[n] for n in range(10)]
+    fitted = strict.ask("POST", "/v1/ml/anomaly/fit", {"model": "m", "backend": "ecod", "data": rows}, KEY)
+    assert fitted.status == 200
+    answers = [
+        strict.ask("POST", f"/v1/ml/anomaly/{verb}", {"model": "m", "data": [[1]] * count, "threshold": -1}, KEY)
+        for verb, count in (("score", 250), ("score", 251), ("detect", 250), ("detect", 251))
+    ]
+    assert [a.status for a in answers] == [200, 413, 200, 413]
+    check_problem(answers[1])
+    assert "allowed are 250" in answers[1].json["detail"]
 
 
 def test_a_chunked_body_is_413_at_the_first_byte_over(strict):
@@ -229,3 +265,32 @@ def test_a_bad_setting_stops_the_start_with_a_sentence(tmp_path, variables, word
     with pytest.raises(AssertionError, match=re.escape(word)) as caught:
         ServerProcess(tmp_path, **variables)
     assert "Traceback" not in str(caught.value)
+
+
+def test_a_port_that_is_taken_stops_the_start_with_a_sentence(tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        assert_refuses_to_start(tmp_path, f"Cannot listen on 127.0.0.1:{port}", MILLSTREAM_PORT=str(port))
+
+
+def test_an_address_of_another_machine_stops_the_start_with_a_sentence(tmp_path):
+    assert_refuses_to_start(
+        tmp_path, "Cannot listen on 192.0.2.1", MILLSTREAM_HOST="192.0.2.1", MILLSTREAM_API_KEY="secret"
+    )
+
+
+@pytest.mark.parametrize("name", ["file", "file/below", "link"])
+def test_a_folder_that_cannot_be_made_stops_the_start_with_a_sentence(tmp_path, name):
+    (tmp_path / "file").touch()
+    (tmp_path / "link").symlink_to("nowhere/at/all")
+    assert_refuses_to_start(tmp_path / name, "cannot be made")
+
+
+def assert_refuses_to_start(data_dir, sentence, **environment):
+    env = {k: v for k, v in os.environ.items() if not k.startswith("MILLSTREAM_")}
+    env |= {"LF_DATA_DIR": str(data_dir), "MILLSTREAM_PORT": "0"} | environment
+    command = [sys.executable, "-m", "millstream", "serve"]
+    done = subprocess.run(command, env=env, check=False, capture_output=True, timeout=60)
+    assert done.returncode == 1
+    assert sentence in done.stderr.decode()
+    assert b"Traceback" not in done.stderr

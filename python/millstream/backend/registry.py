@@ -30,7 +30,7 @@ def check_backend(name: str) -> None:
     """Refuse a name that no backend has, and list those there are."""
     if name not in NAMES:
         raise InvalidRequestError(
-            f"'backend' is {name[:80]!r}; allowed are {', '.join(NAMES)}; choose one of them.", loc=("backend",)
+            f"'backend' is {name!r:.90}; allowed are {', '.join(NAMES)}; choose one of them.", loc=("backend",)
         )
 
 

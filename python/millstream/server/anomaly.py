@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -226,8 +227,12 @@ class ModelDeleted(Answer, kw_only=True):
 async def fit(call: Call[Fit]) -> FitResult:
     """Fit a model and store it."""
     ask, service = call.ask, call.service
+    await service.kernels()
     settings = _settings(call)
     await service.in_thread(service.models.check_base, ask.model)
+    unused = settings.schema is not None and call.body is not None and call.body.form == "lists"
+    if unused:
+        settings = replace(settings, schema=None)
     table = await call.rows(settings.schema)
     raise_all(service.limits.columns("data", len(table.columns)))
     started = time.perf_counter()
@@ -247,6 +252,7 @@ async def fit(call: Call[Fit]) -> FitResult:
         model_params=_params(detector),
         encoder=_encoder(detector),
         saved_path=str(stored.path),
+        warnings=["'schema' was ignored: it names columns, and the rows are lists"] if unused else UNSET,
     )
 
 
@@ -320,6 +326,7 @@ async def list_models(call: Call[Nothing]) -> ModelList:
 
 async def list_backends(call: Call[Nothing]) -> Backends:
     """All backends, from their classes."""
+    await call.service.kernels()
     data = [msgspec.convert(info, BackendEntry, from_attributes=True) for info in backends()]
     return Backends(data=data, total=len(data), categories=list(dict.fromkeys(entry.category for entry in data)))
 
@@ -369,6 +376,7 @@ async def _find(call: Call[Any], ask: Score | Load) -> tuple[Stored, Detector]:
     """The stored model asked for and its detector; without leaving the event loop when both are in memory."""
     models, in_thread = call.service.models, call.service.in_thread
     _check_backend(ask.backend)
+    await call.service.kernels()
     if models.is_current:
         stored = models.find(ask.model, ask.backend)
     else:

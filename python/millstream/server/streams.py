@@ -122,6 +122,7 @@ _UNSENT = (UNSET,) * (len(_FIELDS) - 1)
 async def send(call: Call[StreamRows]) -> StreamingResult:
     """Send rows to a stream, which the first call creates, and get their scores."""
     name, service = call.ask.model, call.service
+    await service.kernels()
     sent = _sent(call)
     batch = Batch(
         _body(call), sent, lambda: _first_row(call.raw), service.settings.max_columns, _fit_from_thread(service)
@@ -163,7 +164,7 @@ async def stats(call: Call[Nothing]) -> StreamStats:
 
 async def reset(call: Call[Nothing]) -> StreamReset:
     """Forget rows, columns, model and counters."""
-    name = call.path["model"]
+    name = _unreserved(call.path["model"])
     entry = call.service.streams.get(name)
     await call.service.streams.send(name, Reset())
     call.service.stream_memory.recount(entry.value)
@@ -172,7 +173,7 @@ async def reset(call: Call[Nothing]) -> StreamReset:
 
 async def delete(call: Call[Nothing]) -> StreamDeleted:
     """Delete a stream."""
-    name = call.path["model"]
+    name = _unreserved(call.path["model"])
     call.service.stream_memory.forget(await call.service.streams.delete(name))
     return StreamDeleted(model=name)
 
@@ -180,8 +181,7 @@ async def delete(call: Call[Nothing]) -> StreamDeleted:
 def _sent(call: Call[StreamRows]) -> dict[str, Any]:
     """The parameters of a stream that the call sent, checked on their own."""
     ask, limits = call.ask, call.service.limits
-    if ask.model == RESERVED:
-        raise InvalidRequestError(f"'model' is '{RESERVED}', which is reserved; choose another.", loc=("model",))
+    _unreserved(ask.model)
     asked = msgspec.structs.astuple(ask)
     if asked[1:] == _UNSENT:
         return {}
@@ -195,6 +195,12 @@ def _sent(call: Call[StreamRows]) -> dict[str, Any]:
         sent.setdefault("lag_periods", DEFAULT_LAGS if include else ())
     raise_all([w for field in ("rolling_windows", "lag_periods") for w in limits.windows(field, sent.get(field, ()))])
     return {name: tuple(value) if isinstance(value, list) else value for name, value in sent.items()}
+
+
+def _unreserved(model: str) -> str:
+    if model == RESERVED:
+        raise InvalidRequestError(f"'model' is '{RESERVED}', which is reserved; choose another.", loc=("model",))
+    return model
 
 
 def _body(call: Call[StreamRows]) -> Any:
