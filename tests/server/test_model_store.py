@@ -4,6 +4,7 @@ import errno
 import fcntl
 import json
 import os
+import shutil
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -248,6 +249,34 @@ def test_a_disk_that_takes_nothing_changes_nothing(store, monkeypatch, step, num
     monkeypatch.undo()
     assert names(store) == before
     assert another(store).load(store.find("m")) == b"encoder old"
+
+
+def test_a_folder_that_was_taken_away_is_made_again(store):
+    save(store)
+    shutil.rmtree(store.folder)
+    assert store.list() == []
+    with pytest.raises(NotFoundError):
+        store.find("m")
+    save(store, text=b"2")
+    assert store.load(store.find("m")) == b"2"
+
+
+def test_a_file_in_the_place_of_the_folder_is_named_and_left_alone(store):
+    shutil.rmtree(store.folder)
+    store.folder.write_text("mine")
+    assert store.list() == []
+    with pytest.raises(StorageFullError, match="cannot be written"):
+        save(store)
+    assert store.folder.read_text() == "mine"
+
+
+def test_an_exact_version_wins_over_a_base_of_that_name(store):
+    version = save(store)
+    later = save(store, base="other", text=b"later")
+    base = version.labels.name
+    labels = model_labels.Labels(name=f"{base}_1", base_name=base, backend="ecod", created_ns=2**62)
+    later.path.write_bytes(model_labels.with_labels(file_of(b"later"), labels))  # as an earlier release let it be
+    assert another(store).find(version.labels.name).filename == version.filename
 
 
 def test_drafts_that_nobody_writes_are_cleared_away_at_start(store):

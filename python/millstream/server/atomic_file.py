@@ -20,7 +20,7 @@ from millstream.errors import ModelFileError, NotFoundError, StorageFullError
 
 DRAFT = ".tmp"
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-_FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS)
+_UNUSABLE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT, errno.ENOTDIR, errno.EEXIST, errno.ELOOP)
 _NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS)
 _NO_LOCKS = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL)
 
@@ -101,16 +101,16 @@ def not_regular(filename: str) -> ModelFileError:
 
 @contextlib.contextmanager
 def storage_errors() -> Iterator[None]:
-    """Turn a full or read-only disk into an error that says so."""
+    """Turn a full or read-only disk, or a folder that is none, into an error that says so."""
     try:
         yield
     except OSError as error:
         if error.errno in _FULL:
             message = "The disk of the models is full; nothing was changed; make room, then try again."
-        elif error.errno in _FORBIDDEN:
+        elif error.errno in _UNUSABLE:
             message = (
                 f"The folder of the models cannot be written ({os.strerror(error.errno).lower()}); "
-                "nothing was changed; mend its permissions or set LF_DATA_DIR, then try again."
+                "nothing was changed; mend it or its permissions, or set LF_DATA_DIR, then try again."
             )
         else:
             raise

@@ -291,13 +291,13 @@ class ModelStore:
         """The models, read anew only if the folder has changed. One stat when it has not."""
         try:
             changed = self.folder.stat().st_mtime_ns
-        except FileNotFoundError:
+            with self._lock:
+                if changed == self._scanned and not anew:
+                    return self._listing
+                known = self._listing
+            listing = self._read_folder(known)
+        except (FileNotFoundError, NotADirectoryError):  # taken away while the server runs
             return Listing()
-        with self._lock:
-            if changed == self._scanned and not anew:
-                return self._listing
-            known = self._listing
-        listing = self._read_folder(known)
         with self._lock:
             self._listing = listing
             held = {stored.identity for stored in listing.files.values()}
@@ -370,6 +370,8 @@ def _by_name(files: dict[str, Stored]) -> dict[str, list[Stored]]:
     for stored in sorted(files.values(), key=_age, reverse=True):
         for name in {stored.labels.name, stored.labels.base_name}:
             named.setdefault(name, []).append(stored)
+    for name, fits in named.items():
+        fits.sort(key=lambda stored: stored.labels.base_name == name)  # an exact version hides behind no newer fit
     return named
 
 
