@@ -45,8 +45,9 @@ class InvalidRequestError(MillstreamError, ValueError):
         self.refusals = refusals or ((Refusal(loc, message),) if loc else ())
 
     def under(self, *steps: str | int) -> InvalidRequestError:
-        """The same error seen from further out: `steps` come before every place it names."""
-        self.refusals = tuple(Refusal((*steps, *r.loc), r.message) for r in self.refusals)
+        """The same error seen from further out: `steps` come before every place it names, or are the place."""
+        refusals = self.refusals or (Refusal((), str(self)),)
+        self.refusals = tuple(Refusal((*steps, *r.loc), r.message) for r in refusals)
         return self
 
 

@@ -161,6 +161,15 @@ APPEND = [
         append("a19", [{"b": 1}]),
         setup=filled("a19", rolling_windows=[2]),
     ),
+    Rule(
+        "... unless it declares too many features",
+        append("a20", [{f"c{n}": 1.0 for n in range(51)}]),
+        422,
+        setup=(create("a20", lag_periods=list(range(1, 101))),),
+        loc=["data"],
+        says=("10000",),
+        unchanged=POLARS + "/buffers/a20",
+    ),
 ]
 
 FEATURES = [

@@ -342,7 +342,9 @@ fn stats(names: &[&str]) -> Result<Vec<Stat>> {
 
 fn samples(min_samples: i64) -> Result<usize> {
     usize::try_from(min_samples).ok().filter(|samples| *samples >= 1).ok_or_else(|| Error::Invalid {
-        message: format!("'min_samples' is {min_samples}. It is at least 1, or left out for the full window."),
+        message: format!(
+            "'min_samples' is {min_samples}. It is at least 1, or left out for the full window."
+        ),
         at: vec![Step::Key("min_samples".to_owned())],
     })
 }
