@@ -82,7 +82,7 @@ class ServerProcess:
 
     def _end(self):
         code = self.process.wait(15)
-        self._reader.join(5)
+        self._reader.join(60)  # until a forkserver that still imported has ended too
         self.process.stderr.close()
         return code
 
