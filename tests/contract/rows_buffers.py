@@ -192,4 +192,72 @@ RULES = [
     ),
     Rule("a deleted name is gone", get("n26", "data"), 404, setup=(*filled("n26"), ("DELETE", BUFFERS + "/n26"))),
     Rule("delete of an unknown name is 404", ("DELETE", BUFFERS + "/n-none"), 404),
+    Rule("max_size is at most ten million", create("n27", max_size=10_000_001), 422, loc=["max_size"]),
+    Rule("max_size may be ten million", create("n28", max_size=10_000_000), expect={"current_size": 0}),
+    Rule("named view: windows are distinct", create("n29", rolling_windows=[5, 5]), 422, loc=["rolling_windows", 1]),
+    Rule("named view: lags fit max_size", create("n29", lag_periods=[101]), 422, loc=["lag_periods", 0]),
+    Rule("named view: lags are positive", create("n29", lag_periods=[0]), 422, loc=["lag_periods", 0]),
+    Rule("a column has a name", create("n29", columns=[""]), 422, loc=["columns", 0]),
+    Rule(
+        "named view: a column may not have the name of a declared feature",
+        create("n29", columns=["a", "a_lag_1"], lag_periods=[1]),
+        409,
+    ),
+    Rule("named view: what was refused was not created", get("n29", "data"), 404),
+    Rule(
+        "named view: an unknown field is ignored with a warning",
+        create("n30", colour="red"),
+        expect={"warnings": ["unknown field 'colour' was ignored"]},
+    ),
+    Rule(
+        "named view: rows are required", ("POST", BUFFERS + "/n31/append", {}), 422, setup=filled("n31"), loc=["data"]
+    ),
+    Rule(
+        "named view: a batch with a bad row appends nothing",
+        append("n32", [{"cpu": 1, "mem": 2}, {"cpu": True, "mem": 2}]),
+        422,
+        setup=filled("n32"),
+        loc=["data", 1, "cpu"],
+        unchanged=BUFFERS + "/n32/data",
+    ),
+    Rule(
+        "limit alone reads from the oldest",
+        get("n33", "data?limit=2"),
+        setup=filled("n33"),
+        expect={"returned_rows": 2, "offset": 0, "data": ROWS[:2]},
+    ),
+    Rule(
+        "a last beyond the rows is all rows",
+        get("n34", "data?last=100"),
+        setup=filled("n34"),
+        expect={"returned_rows": 6, "offset": 0, "data": ROWS},
+    ),
+    Rule("named view: limit is at least 1", get("n35", "data?limit=0"), 422, setup=filled("n35"), loc=["limit"]),
+    Rule("named view: last is at least 1", get("n36", "data?last=0"), 422, setup=filled("n36"), loc=["last"]),
+    Rule(
+        "declared columns are exact in the other view too",
+        ("POST", POLARS + "/append", {"buffer_id": "n37", "data": [{"cpu": 1, "mem": 2, "new": 3}]}),
+        422,
+        setup=filled("n37"),
+        loc=["data", 0, "new"],
+        unchanged=BUFFERS + "/n37/data",
+    ),
+    Rule(
+        "declared features of the newest rows are live after the rows turned over",
+        get("n38", "features"),
+        setup=(
+            create("n38", max_size=10, columns=["a"], rolling_windows=[10], lag_periods=[10]),
+            append("n38", [{"a": float(n)} for n in range(25)]),
+        ),
+        expect={
+            "row_count": 10,
+            "features": {
+                "a_rolling_mean_10": 19.5,
+                "a_rolling_min_10": 15.0,
+                "a_rolling_max_10": 24.0,
+                "a_lag_10": 14.0,
+                "a_delta_10": 10.0,
+            },
+        },
+    ),
 ]

@@ -520,4 +520,133 @@ READ = [
     ),
 ]
 
-RULES = [*CREATE, *APPEND, *FEATURES, *READ]
+STAT = {"include_rolling_stats": ["mean"], "include_lags": False}
+KEPT = (create("k", window_size=10, rolling_windows=[10]), append("k", [{"a": n} for n in range(20)]))
+
+EDGES = [
+    Rule(
+        "min_samples is at most the window",
+        features("e1", rolling_windows=[2], min_samples=5, tail=1, **STAT),
+        setup=filled("e1"),
+        expect={"data": [{"a": 6.0, "a_rolling_mean_2": 5.5}]},
+    ),
+    Rule(
+        "a declared window asked with another min_samples sees the rows held",
+        features("k", rolling_windows=[10], min_samples=1, **STAT),
+        setup=KEPT,
+        expect={"data": [{"a_rolling_mean_10": 10.0 + n / 2} for n in range(10)]},
+    ),
+    Rule(
+        "deltas come without lags",
+        features("e3", rolling_windows=[], include_lags=False, lag_periods=[2], include_deltas=True, tail=1),
+        setup=filled("e3"),
+        expect={"columns": ["a", "a_delta_2"], "data": [{"a": 6.0, "a_delta_2": 2.0}]},
+    ),
+    Rule(
+        "lags and deltas that reach before the first row are null",
+        features("e4", rolling_windows=[], lag_periods=[6], include_deltas=True, tail=1),
+        setup=filled("e4"),
+        expect={"data": [{"a": 6.0, "a_lag_6": None, "a_delta_6": None}]},
+    ),
+    Rule(
+        "the lag of a missing value is null",
+        features("e5", rolling_windows=[], lag_periods=[1], include_deltas=True, tail=1),
+        setup=filled("e5", [{"a": None}, {"a": 2}]),
+        expect={"data": [{"a": 2.0, "a_lag_1": None, "a_delta_1": None}]},
+    ),
+    Rule(
+        "features come column by column, windows, lags, deltas",
+        features("e6", rolling_windows=[2], include_rolling_stats=["mean"], lag_periods=[2, 1], include_deltas=True),
+        setup=filled("e6", [{"b": 1, "a": 2}]),
+        expect={
+            "columns": [
+                "b",
+                "a",
+                "b_rolling_mean_2",
+                "b_lag_2",
+                "b_lag_1",
+                "b_delta_2",
+                "b_delta_1",
+                "a_rolling_mean_2",
+                "a_lag_2",
+                "a_lag_1",
+                "a_delta_2",
+                "a_delta_1",
+            ]
+        },
+    ),
+    Rule(
+        "boolean columns have no features",
+        features("e7", rolling_windows=[1], **STAT),
+        setup=filled("e7", [{"on": True, "a": 1}]),
+        expect={"columns": ["on", "a", "a_rolling_mean_1"]},
+    ),
+    Rule(
+        "a column without a value has no features",
+        features("e8", rolling_windows=[1], **STAT),
+        setup=filled("e8", [{"n": None, "a": 1}]),
+        expect={"columns": ["n", "a", "a_rolling_mean_1"], "data": [{"n": None, "a": 1.0, "a_rolling_mean_1": 1.0}]},
+    ),
+    Rule(
+        "its first value gives it a type",
+        append("e9", {"n": "x"}),
+        422,
+        setup=(*filled("e9", [{"n": None}]), append("e9", {"n": 1})),
+        loc=["data", 0, "n"],
+    ),
+    Rule(
+        "a late column counts as missing before",
+        features("e10", rolling_windows=[2], min_samples=1, tail=2, **STAT),
+        setup=(*filled("e10", [{"a": 1}]), append("e10", [{"a": 2, "b": 4}])),
+        expect={"data": [{"b": None, "b_rolling_mean_2": None}, {"b": 4.0, "b_rolling_mean_2": 4.0}]},
+    ),
+    Rule(
+        "more than a thousand windows are refused",
+        features("e11", rolling_windows=list(range(1, 1002))),
+        422,
+        setup=filled("e11", window_size=2000),
+        loc=["rolling_windows"],
+    ),
+    Rule("lags are distinct", features("e12", lag_periods=[1, 1]), 422, setup=filled("e12"), loc=["lag_periods", 1]),
+    Rule(
+        "a late column may not have the name of a declared feature",
+        append("e13", {"a_lag_1": 1}),
+        409,
+        setup=filled("e13", lag_periods=[1]),
+        unchanged=POLARS + "/buffers/e13",
+    ),
+    Rule(
+        "clear keeps declared windows",
+        features("e14", tail=1),
+        setup=(
+            *filled("e14", rolling_windows=[2], lag_periods=[1]),
+            ("POST", POLARS + "/buffers/e14/clear"),
+            append("e14", [{"a": 1}, {"a": 3}]),
+        ),
+        expect={"data": [{"a": 3.0, "a_rolling_mean_2": 2.0, "a_lag_1": 1.0}]},
+    ),
+    Rule(
+        "what was cleared is in no window",
+        features("e15", tail=1),
+        setup=(
+            *filled("e15", rolling_windows=[2], lag_periods=[1]),
+            ("POST", POLARS + "/buffers/e15/clear"),
+            append("e15", [{"a": 1}]),
+        ),
+        expect={"data": [{"a": 1.0, "a_rolling_mean_2": None, "a_lag_1": None}]},
+    ),
+    Rule(
+        "buffers of streams are no buffers here",
+        get("e16"),
+        404,
+        setup=(("POST", "/v1/ml/anomaly/stream", {"model": "e16", "data": {"a": 1}}),),
+    ),
+    Rule(
+        "a field of features that is unknown is ignored with a warning",
+        features("e17", colour="red"),
+        setup=filled("e17"),
+        expect={"warnings": ["unknown field 'colour' was ignored"]},
+    ),
+]
+
+RULES = [*CREATE, *APPEND, *FEATURES, *READ, *EDGES]
