@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -12,10 +13,11 @@ from typing import Any
 import millstream as ms
 import numpy as np
 import rcf3
-from conftest import Compare, Record
+from conftest import Compare, CompareHttp, Record
 from ratio import SMOKE, Ratio, interleave
 from results import Reach
 from river import anomaly
+from server_cpu import Exchange, Server
 
 COLUMNS = ("cpu", "memory", "disk_io", "network")
 Row = dict[str, float]
@@ -120,6 +122,54 @@ def test_a_row_of_many_with_windows_and_lags(record: Record) -> None:
 
 def resident_bytes() -> int:
     return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+STREAM = "/v1/ml/anomaly/stream"
+
+
+def test_a_batch_of_a_thousand_rows_over_http(
+    millstream_server: Server, echo_server: Server, compare_http: CompareHttp
+) -> None:
+    """Server CPU for 1,000 rows in a body: parsed, scored, answered one by one, with a retrain after each batch."""
+    body = {"model": "thousand", "data": mappings(1000)}
+    ours, peer = millstream_server.post(STREAM, body), echo_server.post("/echo", body)
+    ours.send()
+    assert all(0 < result["score"] < 1 for result in ours.json()["results"])
+    compare_http(ours, peer, Reach(ours=4e6))
+
+
+def slowest_of_a_hundred(exchange: Exchange, count: int = 100 if SMOKE else 1000) -> float:
+    """The 99th percentile of the time until an answer, in ns."""
+    times = []
+    for _ in range(count):
+        start = time.perf_counter_ns()
+        exchange.send()
+        times.append(time.perf_counter_ns() - start)
+    return float(np.percentile(times, 99))
+
+
+def test_others_while_a_stream_retrains(millstream_server: Server, record: Record) -> None:
+    """The 99th percentile of a row to another stream, and of /health, while isolation forests are fitted all along."""
+    busy = {"model": "busy", "backend": "isolation_forest", "retrain_interval": 10, "data": mappings(50)}
+    other = millstream_server.post(STREAM, *({"model": "other", "data": row} for row in mappings(500)))
+    health = millstream_server.get("/health")
+    for _ in range(200):
+        other.send()
+    idle = slowest_of_a_hundred(other), slowest_of_a_hundred(health)
+    stop = threading.Event()
+
+    def retrain() -> None:
+        with millstream_server.post(STREAM, busy) as rows:
+            while not stop.wait(0.01):
+                rows.send()
+
+    load = threading.Thread(target=retrain)
+    load.start()
+    loaded = slowest_of_a_hundred(other), slowest_of_a_hundred(health)
+    stop.set()
+    load.join()
+    record("idle", Ratio(loaded[0], idle[0], idle[0] / loaded[0], 1), Reach(share=2))
+    record("idle", Ratio(loaded[1], idle[1], idle[1] / loaded[1], 1), Reach(ours=50e6))
 
 
 STREAMS = 200 if SMOKE else 10_000

@@ -417,6 +417,21 @@ def test_the_share_of_alarms_on_noise_is_the_contamination(columns, contaminatio
     assert 0.5 * contamination <= share <= 1.5 * contamination
 
 
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_the_share_of_alarms_on_noise_holds_for_every_backend(backend):
+    stream = ms.Stream(backend=backend, background=False, window_size=300, retrain_interval=600)
+    results = stream.update_many(noise(1850, 3))
+    assert 0.05 <= (results.score[350:] > 0.5).mean() <= 0.15  # the whole table: bench/calibration_table.py
+
+
+def test_a_level_shift_alarms_and_is_normal_a_window_later():
+    rows = noise(4000)
+    rows[2000:] += 20.0
+    results = ms.Stream(contamination=0.05, background=False).update_many(rows)
+    assert results.is_anomaly[2000:2010].all()
+    assert results.is_anomaly[3000:].mean() <= 0.075
+
+
 def test_an_alert_opens_an_episode_and_the_quiet_rows_after_it_open_none():
     stream = small(quiet_rows=5, retrain_interval=1000)
     stream.update_many(np.ones((40, 2)))
