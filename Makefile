@@ -83,7 +83,7 @@ format: setup-dev  ## Rewrite the sources in the project's format
 	$(BIN)/ruff check --fix $(CHECKED)
 
 bench: setup-dev  ## Every benchmark, with its peer in the same run; writes bench/RESULTS.md
-	$(BIN)/python -m pytest bench --benchmark-autosave --results bench/RESULTS.md
+	$(BIN)/python -m pytest bench --timeout 900 --benchmark-autosave --results bench/RESULTS.md
 
 bench-smoke: setup-dev
 	MILLSTREAM_BENCH=smoke $(BIN)/python -m pytest bench
