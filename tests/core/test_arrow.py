@@ -34,6 +34,36 @@ def test_pandas_becomes_a_table() -> None:
     assert read_rows(frame).to_json() == b'[{"a":1.0,"n":1.0,"t":"x"},{"a":null,"n":2.0,"t":null}]'
 
 
+@pytest.mark.parametrize("index", [[7, 9], pd.to_datetime(["2026-01-01", "2026-01-02"])], ids=["numbers", "times"])
+def test_the_index_of_pandas_is_no_column(index: Any) -> None:
+    assert read_rows(pd.DataFrame({"a": [1.0, 2.0]}, index=index)).to_json() == b'[{"a":1.0},{"a":2.0}]'
+    assert rolling(pd.Series([1.0, 2.0], index=index), [1], ["max"]).columns == ("value_rolling_max_1",)
+
+
+def test_columns_that_never_held_a_value_are_missing_values() -> None:
+    for frame in (pl.DataFrame({"a": [None, None], "b": [1.0, 2.0]}), pa.table({"a": pa.nulls(2), "b": [1.0, 2.0]})):
+        assert read_rows(frame).to_json() == b'[{"a":null,"b":1.0},{"a":null,"b":2.0}]'
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        pl.Series("t", ["x", None, "y", "x"], dtype=pl.Categorical),
+        pl.Series("t", ["x", None, "y", "x"], dtype=pl.Enum(["y", "x"])),
+        pd.DataFrame({"t": pd.Categorical(["x", None, "y", "x"])}),
+        pa.table({"t": pa.array(["x", None, "y", "x"]).dictionary_encode()}),
+    ],
+    ids=["polars categorical", "polars enum", "pandas", "pyarrow"],
+)
+def test_categories_are_text(column: Any) -> None:
+    assert read_rows(column).to_json() == b'[{"t":"x"},{"t":null},{"t":"y"},{"t":"x"}]'
+
+
+def test_categories_of_nothing_are_missing_values() -> None:
+    nothing = pa.DictionaryArray.from_arrays(pa.array([None, None], pa.int8()), pa.array([], pa.string()))
+    assert read_rows(pa.table({"t": nothing})).to_json() == b'[{"t":null},{"t":null}]'
+
+
 def test_tables_become_frames() -> None:
     table = read_rows([{"a": 1.5, "t": "x", "b": True, "n": None}, {"a": None, "t": None, "b": None}])
     frame = pl.DataFrame(table)

@@ -4,6 +4,7 @@ use std::ffi::CStr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
+use arrow_array::array::AnyDictionaryArray;
 use arrow_array::cast::AsArray;
 use arrow_array::ffi_stream::{ArrayStreamReader, FFI_ArrowArrayStream};
 use arrow_array::types::{
@@ -19,7 +20,7 @@ use millstream_core::error::Error;
 use millstream_core::rows::{Cell, MAX_COLUMNS, Texts, Values};
 use millstream_core::table::{Column, Table};
 use pyo3::prelude::*;
-use pyo3::types::{PyCapsule, PyCapsuleMethods, PyTuple};
+use pyo3::types::{PyCapsule, PyCapsuleMethods, PyDict, PyTuple};
 
 use crate::error::raise;
 
@@ -38,6 +39,43 @@ pub(crate) fn refuse(error: &ArrowError) -> PyErr {
 
 /// The table of an object that speaks Arrow; numbers may be infinite.
 pub(crate) fn import(data: &Bound<'_, PyAny>) -> PyResult<Table> {
+    let data = &without_index(data)?;
+    match imported(data) {
+        Err(_) if has_null_columns(data)? => imported(&with_floats_for_nulls(data)?),
+        result => result,
+    }
+}
+
+/// Pandas hands its index over as one more column, which is no data of the rows.
+fn without_index<'py>(data: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+    if !data.hasattr("reset_index")? {
+        return Ok(data.clone());
+    }
+    let options = PyDict::new(data.py());
+    options.set_item("drop", true)?;
+    data.call_method("reset_index", (), Some(&options))
+}
+
+/// Whether it is a frame of Polars with columns that never held a value: Polars exports those with a buffer that
+/// the C data interface does not have, and arrow-rs refuses it.
+fn has_null_columns(data: &Bound<'_, PyAny>) -> PyResult<bool> {
+    let loaded = PyModule::import(data.py(), "sys")?.getattr("modules")?;
+    if !loaded.contains("polars")? {
+        return Ok(false);
+    }
+    let polars = loaded.get_item("polars")?;
+    Ok(data.is_instance(&polars.getattr("DataFrame")?)?
+        && data.getattr("dtypes")?.contains(polars.getattr("Null")?)?)
+}
+
+fn with_floats_for_nulls<'py>(frame: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+    let polars = PyModule::import(frame.py(), "polars")?;
+    let types = PyDict::new(frame.py());
+    types.set_item(polars.getattr("Null")?, polars.getattr("Float64")?)?;
+    frame.call_method1("cast", (types,))
+}
+
+fn imported(data: &Bound<'_, PyAny>) -> PyResult<Table> {
     // arrow-rs asserts what it expects of foreign data (a released schema, a child too few): caught here, so that
     // such data is refused like any other. Nothing of the call is kept, so nothing half-done is seen.
     let received = catch_unwind(AssertUnwindSafe(|| receive(data)));
@@ -179,7 +217,10 @@ fn values_for(field: &Field) -> PyResult<Values> {
     Ok(match field.data_type() {
         D::Null => Values::Unknown,
         D::Boolean => Values::Boolean(Vec::new()),
-        D::Utf8 | D::LargeUtf8 | D::Utf8View => Values::Text { present: Vec::new(), texts: Texts::default() },
+        kind if is_text(kind) => Values::Text { present: Vec::new(), texts: Texts::default() },
+        D::Dictionary(_, kind) if is_text(kind) => {
+            Values::Text { present: Vec::new(), texts: Texts::default() }
+        }
         D::Int8
         | D::Int16
         | D::Int32
@@ -203,6 +244,30 @@ fn values_for(field: &Field) -> PyResult<Values> {
     })
 }
 
+fn is_text(kind: &DataType) -> bool {
+    matches!(kind, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View)
+}
+
+/// The texts of an array of text.
+fn texts(array: &dyn Array) -> Box<dyn Iterator<Item = Option<&str>> + '_> {
+    match array.data_type() {
+        DataType::Utf8 => Box::new(array.as_string::<i32>().iter()),
+        DataType::LargeUtf8 => Box::new(array.as_string::<i64>().iter()),
+        _ => Box::new(array.as_string_view().iter()),
+    }
+}
+
+/// The texts of categories, which stand once each, by the category of each row.
+fn texts_by_category(array: &dyn AnyDictionaryArray) -> impl Iterator<Item = Option<&str>> {
+    let categories: Vec<_> = texts(array.values()).collect();
+    let places = if categories.is_empty() { vec![0; array.len()] } else { array.normalized_keys() };
+    let is_null = |row: usize| array.keys().is_null(row);
+    places
+        .into_iter()
+        .enumerate()
+        .map(move |(row, place)| if is_null(row) { None } else { categories.get(place).copied().flatten() })
+}
+
 /// Why a chunk cannot be taken: its row and what stands there.
 type Refused = (usize, String);
 
@@ -210,15 +275,14 @@ fn extend(values: &mut Values, chunk: &dyn Array) -> Result<(), Refused> {
     match values {
         Values::Unknown => {}
         Values::Boolean(values) => values.extend(chunk.as_boolean().iter()),
-        Values::Text { present, texts } => {
-            let texts_of: Box<dyn Iterator<Item = Option<&str>>> = match chunk.data_type() {
-                DataType::Utf8 => Box::new(chunk.as_string::<i32>().iter()),
-                DataType::LargeUtf8 => Box::new(chunk.as_string::<i64>().iter()),
-                _ => Box::new(chunk.as_string_view().iter()),
-            };
-            for text in texts_of {
+        Values::Text { present, texts: taken } => {
+            let take = |text: Option<&str>| {
                 present.push(text.is_some());
-                texts.push(text.unwrap_or_default());
+                taken.push(text.unwrap_or_default());
+            };
+            match chunk.as_any_dictionary_opt() {
+                Some(categories) => texts_by_category(categories).for_each(take),
+                None => texts(chunk).for_each(take),
             }
         }
         Values::Number(values) => extend_numbers(values, chunk)?,
