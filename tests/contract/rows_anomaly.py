@@ -415,7 +415,7 @@ STORE = [
     Rule("a file name is a name", ("DELETE", MODELS + "/..%2Fx.safetensors"), 422, loc=["filename"]),
 ]
 
-TAKEN_OVER = ("one_class_svm", "mcd", "cblof", "autoencoder")
+TAKEN_OVER = ("one_class_svm", "mcd", "cblof", "autoencoder", "suod")
 BACKENDS = [
     *(
         Rule(

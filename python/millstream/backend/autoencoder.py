@@ -101,6 +101,8 @@ class Autoencoder(Backend):
         sizes = self._sizes.tolist() if self._sizes.ndim == 1 else []
         if len(sizes) < 3 or min(sizes) < 1 or self._scale.shape != (2, sizes[0]) or sizes[0] != sizes[-1]:
             raise ValueError("the layers do not fit together")
+        if not (self._scale[1] > 0).all():
+            raise ValueError("a column has no spread")
         if self._weights.shape != (sum((inputs + 1) * outputs for inputs, outputs in pairwise(sizes)),):
             raise ValueError("there are not as many weights as the layers need")
 

@@ -124,6 +124,8 @@ class Suod(FusedBackend):
         for at, member in enumerate(self._members):
             head = f"{at}."
             member.take({name.removeprefix(head): array for name, array in complete.items() if name.startswith(head)})
+        if len({member.width for member in self._members if member.reads_every_column}) != 1:
+            raise ValueError("the members are for rows of different widths")
         self._factors[0].share(self._factors[1])
         self._statistics = np.ascontiguousarray(arrays["statistics"], dtype=np.float64)
         if self._statistics.shape != (2, len(self._members)) or not (self._statistics[1] > 0).all():
