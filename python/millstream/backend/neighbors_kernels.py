@@ -18,8 +18,9 @@ from numpy.typing import NDArray
 
 from millstream.backend.base import Floats
 
-LEAF = 32
+LEAF = 16
 _DEEPEST = 64
+_BLOCK = 128  # bounds looked at together
 
 _points = nb.types.Array(nb.float64, 3, "C", readonly=True)
 _matrix = nb.types.Array(nb.float64, 2, "C", readonly=True)
@@ -28,6 +29,7 @@ _floats = nb.float64[::1]
 _ints = nb.int64[::1]
 _places = nb.types.Array(nb.int64, 1, "C", readonly=True)
 _products = nb.types.Array(nb.float32, 2, "C", readonly=True)
+_product_row = nb.types.Array(nb.float32, 1, "C", readonly=True)
 _lists = nb.float64[:, ::1]
 _place_lists = nb.int64[:, ::1]
 
@@ -87,6 +89,21 @@ def distance_to_box(boxes: Floats, node: int, query: Floats) -> float:
     return total
 
 
+@nb.njit(nb.types.UniTuple(nb.float64, 2)(_points, nb.int64, _floats), cache=True, nogil=True)
+def distances_to_children(boxes: Floats, node: int, query: Floats) -> tuple[float, float]:
+    """`distance_to_box` of both children, side by side."""
+    left, right = 0.0, 0.0
+    at = np.uint64(2 * node)
+    beside = at + np.uint64(1)
+    for j in range(len(query)):
+        value = query[j]
+        one = max(boxes[at, 0, j] - value, value - boxes[at, 1, j], 0.0)
+        other = max(boxes[beside, 0, j] - value, value - boxes[beside, 1, j], 0.0)
+        left += one * one
+        right += other * other
+    return left, right
+
+
 @nb.njit(nb.void(_points, nb.int64, _floats, _floats), cache=True, nogil=True)
 def distances_in_leaf(points: Floats, leaf: int, query: Floats, distances: Floats) -> None:
     """Write the distances to all places of a leaf."""
@@ -109,22 +126,31 @@ def insert(distances: Floats, places: NDArray[np.int64], distance: float, place:
     distances[at], places[at] = distance, place
 
 
-@nb.njit(nb.void(_points, _points, _floats, nb.int64, _floats, _ints), cache=True, nogil=True)
+@nb.njit(nb.void(_points, _points, _floats, nb.int64, _floats, _ints, _ints, _floats, _floats), cache=True, nogil=True)
 def find_nearest(
-    points: Floats, boxes: Floats, query: Floats, skip: int, distances: Floats, places: NDArray[np.int64]
+    points: Floats,
+    boxes: Floats,
+    query: Floats,
+    skip: int,
+    distances: Floats,
+    places: NDArray[np.int64],
+    waiting: NDArray[np.int64],
+    bounds: Floats,
+    in_leaf: Floats,
 ) -> None:
-    """Fill `distances` and `places` with the nearest points, ascending, leaving out the one at place `skip`."""
+    """Fill `distances` and `places` with the nearest points, ascending, leaving out the one at place `skip`.
+
+    `waiting` and `bounds` (_DEEPEST) and `in_leaf` (LEAF) are scratch.
+    """
     leaves, last = len(points), len(distances) - 1
     distances[:] = np.inf
     places[:] = 0
-    waiting, bounds, in_leaf = np.empty(_DEEPEST, np.int64), np.empty(_DEEPEST), np.empty(LEAF)
     waiting[0], bounds[0], top = 1, 0.0, 1
     while top > 0:
         top -= 1
         node, bound = waiting[top], bounds[top]
         while node < leaves and bound < distances[last]:
-            left: float = distance_to_box(boxes, 2 * node, query)
-            right: float = distance_to_box(boxes, 2 * node + 1, query)
+            left, right = distances_to_children(boxes, node, query)
             far = 0 if left > right else 1
             waiting[top], bounds[top], top = 2 * node + far, max(left, right), top + 1
             node, bound = 2 * node + 1 - far, min(left, right)
@@ -147,10 +173,23 @@ def search_tree(
     places: NDArray[np.int64],
 ) -> None:
     """Fill the lists (n, k) of the points nearest to `rows`; `skips` (n) leaves one out for each, -1 none."""
-    query = np.empty(rows.shape[1])
+    query, waiting = np.empty(rows.shape[1]), np.empty(_DEEPEST, np.int64)
+    bounds, in_leaf = np.empty(_DEEPEST), np.empty(LEAF)
     for i in range(len(rows)):
         query[:] = rows[i]
-        find_nearest(points, boxes, query, skips[i], distances[i], places[i])
+        find_nearest(points, boxes, query, skips[i], distances[i], places[i], waiting, bounds, in_leaf)
+
+
+@nb.njit(nb.int64(_product_row, _vector, nb.float64, nb.float64, _floats), cache=True, nogil=True)
+def bound_block(products: NDArray[np.float32], norms: Floats, slack: float, limit: float, block: Floats) -> int:
+    """Write bounds of |point|^2 - 2 product into `block`; how many may be below `limit`."""
+    for lane in range(len(norms)):
+        norm = norms[lane]
+        block[lane] = norm * (norm + slack) - 2.0 * products[lane]
+    below = 0
+    for lane in range(len(norms)):
+        below += 0 if block[lane] >= limit else 1  # an overflow says nothing: it may be
+    return below
 
 
 @nb.njit(
@@ -174,32 +213,40 @@ def search_products(
     With a point's length `norms` and a row's own, the product is off by at most `precision` times both. The k-th
     smallest upper bound of |point|^2 - 2 product is a limit no nearest point's lower bound exceeds.
     """
-    d, last = rows.shape[1], distances.shape[1] - 1
-    uppers, ignored = np.empty(last + 1), np.empty(last + 1, np.int64)
+    d, last, n = rows.shape[1], distances.shape[1] - 1, len(norms)
+    uppers, ignored, block = np.empty(last + 1), np.empty(last + 1, np.int64), np.empty(_BLOCK)
     for i in range(len(rows)):
         length = 0.0
         for j in range(d):
             length += rows[i, j] * rows[i, j]
         slack = 2.0 * precision * np.sqrt(length)
         uppers[:] = np.inf
-        for t in range(len(norms)):
-            upper = norms[t] * norms[t] - 2.0 * products[i, t] + slack * norms[t]
-            if upper < uppers[last] and place_of[t] != skips[i]:
-                insert(uppers, ignored, upper, t)
+        for start in range(0, n, _BLOCK):
+            end = min(start + _BLOCK, n)
+            if bound_block(products[i, start:end], norms[start:end], slack, uppers[last], block) == 0:
+                continue
+            for lane in range(end - start):
+                if block[lane] < uppers[last] and place_of[start + lane] != skips[i]:
+                    insert(uppers, ignored, block[lane], start + lane)
         nearest, at = distances[i], places[i]
         nearest[:] = np.inf
         at[:] = 0
-        for t in range(len(norms)):
-            lower = norms[t] * norms[t] - 2.0 * products[i, t] - slack * norms[t]
-            if lower > uppers[last] or place_of[t] == skips[i]:
+        limit = np.nextafter(uppers[last], np.inf)
+        for start in range(0, n, _BLOCK):
+            end = min(start + _BLOCK, n)
+            if bound_block(products[i, start:end], norms[start:end], -slack, limit, block) == 0:
                 continue
-            leaf, lane = place_of[t] // LEAF, place_of[t] % LEAF
-            distance = 0.0
-            for j in range(d):
-                away = points[leaf, j, lane] - rows[i, j]
-                distance += away * away
-            if distance < nearest[last]:
-                insert(nearest, at, distance, place_of[t])
+            for lane in range(end - start):
+                place = place_of[start + lane]
+                if block[lane] >= limit or place == skips[i]:
+                    continue
+                leaf, column = place // LEAF, place % LEAF
+                distance = 0.0
+                for j in range(d):
+                    away = points[leaf, j, column] - rows[i, j]
+                    distance += away * away
+                if distance < nearest[last]:
+                    insert(nearest, at, distance, place)
 
 
 @nb.njit(nb.void(_matrix, nb.int64, _floats), cache=True, nogil=True)
