@@ -58,14 +58,12 @@ class LocalOutlierFactor(Backend):
         self._reaches = self._neighbors.by_place(np.sqrt(lists[0][:, self._k - 1])[same])
         reach, _ = self._averages(unique, skips, lists)
         self._densities = self._neighbors.by_place((1 / reach)[same])
-        reach, density = self._averages(unique, skips, lists)
-        return np.asarray((density * reach)[same])
+        return _factors(*self._averages(unique, skips, lists))[same]
 
     def score(self, rows: Floats) -> Floats:
         """Factors of rows among the training rows."""
         skips = np.full(len(rows), -1)
-        reach, density = self._averages(rows, skips, self._neighbors.search(rows, self._k + 1, skips))
-        return np.asarray(density * reach)
+        return _factors(*self._averages(rows, skips, self._neighbors.search(rows, self._k + 1, skips)))
 
     def _averages(self, rows: Floats, skips: Places, lists: tuple[Floats, Places]) -> tuple[Floats, Floats]:
         """Mean reachability distance from `rows` to their neighbours, and the mean density at these."""
@@ -123,3 +121,9 @@ class SharedSearch:
         for factor, into in zip(self._factors, scores, strict=True):
             reach, density = factor._averages(rows, skips, nearest)
             np.multiply(density, reach, out=into)
+
+
+def _factors(reach: Floats, density: Floats) -> Floats:
+    """Densities over the row's own; distances beyond float64 make it infinite or nothing."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        return np.asarray(density * reach)

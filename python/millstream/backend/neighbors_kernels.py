@@ -353,9 +353,10 @@ def score_factors(
     """
     k = counts.max()
     query, distances, places = np.empty(rows.shape[1]), np.empty(k + 1), np.empty(k + 1, np.int64)
+    waiting, bounds, in_leaf = np.empty(_DEEPEST, np.int64), np.empty(_DEEPEST), np.empty(LEAF)
     for i in range(len(rows)):
         query[:] = rows[i]
-        find_nearest(points, boxes, query, -1, distances, places)
+        find_nearest(points, boxes, query, -1, distances, places, waiting, bounds, in_leaf)
         for at in range(len(counts)):
             radius = distances[counts[at] - 1]
             if distances[counts[at]] == radius and np.isfinite(radius):

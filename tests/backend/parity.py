@@ -1,0 +1,179 @@
+"""How far every backend is from its reference, on data sets of every kind. `docs/parity.md` shows the table.
+
+The reference is PyOD (scikit-learn for isolation_forest) fitted on the same scaled rows with the same seed, and asked
+for the score of each row alone, since PyOD's ECOD and COPOD give a row another score in company. Differences are
+relative to the reference score or, where that is smaller, to the median training score.
+"""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import millstream as ms
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+QUALITY = Path(os.environ.get("MILLSTREAM_SHARED", Path(__file__).parents[3] / "shared")) / "quality/data/dev/adbench"
+PAGE = Path(__file__).parents[2] / "docs" / "parity.md"
+STEPS = (1e-12, 1e-9, 1e-6)
+EXACT = ("ecod", "hbos", "copod")
+MOST_ROWS = {"one_class_svm": 2_500, "mcd": 2_500, "cblof": 5_000}  # what the reference fits in a second or two
+MOST_COLUMNS = {"mcd": 20}
+
+
+def data_sets() -> dict[str, Floats]:
+    """Training rows by name: those made here, then those of the quality folder that are there."""
+    chance = np.random.default_rng(0)
+    normal, integers = chance.normal, chance.integers
+    sets = {
+        "2 rows": normal(size=(2, 1)),
+        "3 rows": normal(size=(3, 2)),
+        "10 rows": normal(size=(10, 4)),
+        "one column": normal(size=(1_000, 1)),
+        "heavy tails": chance.standard_t(1.5, size=(800, 3)),
+        "skewed": chance.lognormal(size=(500, 8)),
+        "scale 1e9": 1e9 + 1e9 * normal(size=(600, 3)),
+        "scale 1e-9": 1e-9 * normal(size=(600, 3)),
+        "duplicates": np.repeat(normal(size=(40, 3)), 10, axis=0),
+        "constant columns": normal(size=(300, 4)) * [1, 0, 1, 0],
+        "small integers": integers(0, 6, size=(400, 3)).astype(np.float64),
+        "100 columns": normal(size=(1_000, 100)) @ normal(size=(100, 100)),
+        "clusters": np.vstack([normal(at, 1.0, size=(700, 2)) for at in (-20.0, 0.0, 30.0)]),
+        "20,000 rows": normal(size=(20_000, 3)),
+    }
+    for name in ("glass", "wine", "Pima", "thyroid", "letter"):
+        if (path := QUALITY / f"{name}.npz").exists():
+            sets[f"adbench {name}"] = np.load(path)["X"].astype(np.float64)
+    return sets
+
+
+def references() -> dict[str, Callable[[], Any]]:
+    """The reference of each backend that has one with the same fitted model, unfitted."""
+    from pyod.models.cblof import CBLOF
+    from pyod.models.copod import COPOD
+    from pyod.models.ecod import ECOD
+    from pyod.models.hbos import HBOS
+    from pyod.models.knn import KNN
+    from pyod.models.loda import LODA
+    from pyod.models.lof import LOF
+    from pyod.models.mcd import MCD
+    from pyod.models.ocsvm import OCSVM
+    from sklearn.ensemble import IsolationForest
+
+    return {
+        "isolation_forest": lambda: IsolationForest(random_state=0),
+        "one_class_svm": lambda: OCSVM(nu=0.1),
+        "local_outlier_factor": LOF,
+        "ecod": ECOD,
+        "hbos": HBOS,
+        "copod": COPOD,
+        "knn": KNN,
+        "mcd": lambda: MCD(random_state=0),
+        "cblof": lambda: CBLOF(random_state=0),
+        "loda": lambda: LODA(random_state=0),
+    }
+
+
+def difference(backend: str, training: Floats, reference: Any) -> float | None:
+    """The largest relative difference over rows alone; None where the reference cannot be fitted on these rows."""
+    n, d = training.shape
+    if n > MOST_ROWS.get(backend, n) or d > MOST_COLUMNS.get(backend, d):
+        return None
+    params: dict[str, Any] = {"range_penalty": False} if backend == "isolation_forest" else {}
+    if backend in ("knn", "local_outlier_factor"):
+        reference.n_neighbors = params["n_neighbors"] = min(reference.n_neighbors, n - 1)
+    detector = ms.Detector(backend, params=params).fit(training)
+    low, middle, high = np.percentile(training, [25, 50, 75], axis=0)
+    width = np.where(high == low, 1.0, high - low)
+    try:
+        reference.fit((training - middle) / width)
+    except (ValueError, AssertionError):
+        return None
+    rows = probes(training)
+    if backend == "loda":
+        rows = rows[[not _on_edge(reference, (row[None] - middle) / width) for row in rows]]
+    theirs = np.array([_score(reference, (row[None] - middle) / width) for row in rows])
+    scale = np.maximum(np.abs(theirs), np.median(np.abs(detector.training_raw_scores)))
+    return float((np.abs(detector.raw_score(rows) - theirs) / np.where(scale == 0, 1.0, scale)).max())
+
+
+def probes(training: Floats) -> Floats:
+    """Rows to score: some of the training rows, rows between and far outside, the corners."""
+    chance = np.random.default_rng(1)
+    some = training[chance.integers(0, len(training), 6)]
+    spread = np.ptp(training, axis=0)
+    near, far = (
+        some + 0.05 * spread * chance.normal(size=some.shape),
+        some + 2 * spread * chance.normal(size=some.shape),
+    )
+    return np.vstack([some, near, far, training.min(axis=0), training.max(axis=0)])
+
+
+def _on_edge(reference: Any, row: Floats) -> bool:
+    """Whether a projection is so near an edge that its rounding decides on the bin."""
+    return len({_score(reference, row * factor) for factor in (1 - 1e-13, 1.0, 1 + 1e-13)}) > 1
+
+
+def _score(reference: Any, row: Floats) -> float:
+    if hasattr(reference, "decision_scores_"):
+        return float(reference.decision_function(row)[0])
+    return -float(reference.score_samples(row)[0])
+
+
+def bucket(backend: str, value: float | None) -> str:
+    """A difference as the table shows it: what varies from processor to processor is left out."""
+    if value is None:
+        return "-"
+    if backend in EXACT and value == 0:
+        return "0"
+    return next((f"< {step:.0e}" for step in STEPS if value < step), f"{value:.1g}")
+
+
+def tolerance(backend: str, training: Floats) -> float:
+    """What python.md allows; brute-force distances of the reference above 15 columns are themselves off by 1e-8."""
+    if backend in EXACT:
+        return 0.0
+    if backend == "isolation_forest":
+        return 1e-12
+    if backend in ("knn", "local_outlier_factor") and training.shape[1] > 15:
+        return 1e-6
+    return 1e-9
+
+
+def has_ties(training: Floats) -> bool:
+    """Whether rows are equal, or a column repeats so much that distances tie: LOF then differs by definition."""
+    repeats = any(len(np.unique(column)) < len(column) / 2 for column in training.T)
+    return repeats or len(np.unique(training, axis=0)) < len(training)
+
+
+def row(training: Floats) -> dict[str, float | None]:
+    """The differences of all backends on one data set."""
+    found: dict[str, float | None] = {}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # scikit-learn has much to say about the odd sets
+        for backend, reference in references().items():
+            ties = backend == "local_outlier_factor" and has_ties(training)
+            found[backend] = None if ties else difference(backend, training, reference())
+    return found
+
+
+def line(name: str, training: Floats, found: dict[str, float | None]) -> str:
+    """A line of the table."""
+    cells = " | ".join(bucket(backend, value) for backend, value in found.items())
+    return f"| {name} | {training.shape[0]:,} x {training.shape[1]} | {cells} |"
+
+
+def write_line(name: str, text: str) -> None:
+    """Put a line into the page, in place of the one of that name or as the last of the table."""
+    lines = PAGE.read_text().splitlines()
+    at = next((i for i, old in enumerate(lines) if old.startswith(f"| {name} |")), None)
+    if at is None:
+        lines.insert(max(i for i, old in enumerate(lines) if old.startswith("|")) + 1, text)
+    else:
+        lines[at] = text
+    PAGE.write_text("\n".join(lines) + "\n")
