@@ -123,7 +123,7 @@ def pytest_terminal_summary(terminalreporter: Any, exitstatus: int, config: pyte
         )
     page = config.getoption("--results")
     if page and exitstatus == 0:
-        write(page, rows, config.stash[TITLES])
+        write(page, rows, config.stash[TITLES], config.args)
         terminalreporter.write_line(f"written to {page}")
     elif page:
         terminalreporter.write_line(f"{page} is left as it was: not every row ran")

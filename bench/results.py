@@ -6,7 +6,7 @@ import os
 import platform
 import subprocess
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -98,8 +98,11 @@ def shown(value: float, unit: str) -> str:
     return f"{value:.2g} {unit}"
 
 
-def write(page: Path, rows: Iterable[Row], titles: dict[str, str]) -> None:
-    """Write the page, and beside it a folder of the same name in small letters with one plot per topic."""
+def write(page: Path, rows: Iterable[Row], titles: dict[str, str], asked: Sequence[str] = ("bench",)) -> None:
+    """Write the page, and beside it a folder of the same name in small letters with one plot per topic.
+
+    A run that was `asked` for less than the whole folder says so on the page.
+    """
     plots = page.parent / page.stem.lower()
     plots.mkdir(parents=True, exist_ok=True)
     by_topic: dict[str, list[Row]] = {}
@@ -108,6 +111,8 @@ def write(page: Path, rows: Iterable[Row], titles: dict[str, str]) -> None:
     for old in plots.glob("*.svg"):
         old.unlink()
     parts = [HEAD.format(when=time.strftime("%Y-%m-%d"), commit=commit(), machine=machine(), versions=versions_told())]
+    if list(asked) != ["bench"]:
+        parts.append(f"This run was asked for {', '.join(asked)} alone; `make bench` runs the others too.\n")
     for topic, found in sorted(by_topic.items()):
         parts.append(f"## {titles[topic]}\n")
         for unit in sorted({row.unit for row in found}, reverse=True):
