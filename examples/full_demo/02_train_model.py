@@ -12,7 +12,7 @@ from demo import TRAINING_DATA, Row, call, run
 
 # ---- configuration -------------------------------------------------------------------------------------------------
 MODEL = "factory-demo"
-BACKENDS = ("isolation_forest", "ecod")  # all under one name; the last one trained answers for the name
+BACKENDS = ("isolation_forest", "hbos", "ecod")  # all under one name; the last one trained answers for the name
 CONTAMINATION = 0.05
 TRIALS: dict[str, Row] = {  # to be scored
     "normal": {"temperature": 71.8, "humidity": 45.6, "pressure": 1012.0, "motor_rpm": 3010.0},

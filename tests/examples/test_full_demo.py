@@ -42,7 +42,7 @@ def test_the_demo_starts_a_service_and_stops_it(tmp_path):
     assert re.search(r"Sample 100: temp=\d\d\.\d, score=0\.\d\d", done.stdout)
     assert re.search(r"ANOMALY at sample 150: score=\d\.\d\d, is_anomaly=True", done.stdout)
     assert re.search(r"Model retrained: version 2 \(samples: 1\d\d\)", done.stdout)
-    for backend in ("ecod", "isolation_forest"):
+    for backend in ("ecod", "isolation_forest", "hbos"):
         assert f"Saved factory-demo_{backend}.safetensors and loaded it again" in done.stdout
     assert "temperature_rolling_mean_5" in done.stdout
     assert_truth(done.stdout)
