@@ -289,11 +289,16 @@ impl Feature {
     /// What it is called for a column.
     #[must_use]
     pub fn name(self, column: &str) -> String {
-        match self {
-            Self::Rolling { stat, rows } => format!("{column}_rolling_{}_{rows}", stat.name()),
-            Self::Lag { rows } => format!("{column}_lag_{rows}"),
-            Self::Delta { rows } => format!("{column}_delta_{rows}"),
-        }
+        let kind = match self {
+            Self::Rolling { stat: Stat::Mean, .. } => "_rolling_mean_",
+            Self::Rolling { stat: Stat::Std, .. } => "_rolling_std_",
+            Self::Rolling { stat: Stat::Min, .. } => "_rolling_min_",
+            Self::Rolling { stat: Stat::Max, .. } => "_rolling_max_",
+            Self::Lag { .. } => "_lag_",
+            Self::Delta { .. } => "_delta_",
+        };
+        // Without `format!`: the names are half the time of an answer of ten rows.
+        [column, kind, &self.rows().to_string()].concat()
     }
 }
 
