@@ -100,7 +100,7 @@ def per_row(ratio: Ratio, count: int) -> Ratio:
     return Ratio(ratio.ours_ns / count, ratio.peer_ns / count, ratio.times, ratio.pairs)
 
 
-def test_a_row_of_many(record: Record) -> None:
+def test_a_row_of_many(record: Record, benchmark: Any) -> None:
     """A row of `update_many` with 100,000, against the same rows one by one."""
     count, batched, single = 1000 if SMOKE else 100_000, ready(background=True), ready(background=True)
     one_by_one = mappings(count)
@@ -109,14 +109,16 @@ def test_a_row_of_many(record: Record) -> None:
         for row in one_by_one:
             single.update(row)
 
+    benchmark.pedantic(many(ready()), rounds=1)
     record("row by row", per_row(interleave(many(batched), singly), count), Reach(ours=1500))
 
 
-def test_a_row_of_many_with_windows_and_lags(record: Record) -> None:
+def test_a_row_of_many_with_windows_and_lags(record: Record, benchmark: Any) -> None:
     """The same with rolling windows 5, 10, 20 and three lags."""
     count = 1000 if SMOKE else 100_000
     derived = ready(background=True, rolling_windows=[5, 10, 20], lag_periods=[1, 2, 3])
     plain = ready(background=True)
+    benchmark.pedantic(many(derived), rounds=1)
     record("the rows alone", per_row(interleave(many(derived), many(plain)), count), Reach(ours=6000))
 
 
@@ -148,26 +150,27 @@ def slowest_of_a_hundred(exchange: Exchange, count: int = 100 if SMOKE else 1000
     return float(np.percentile(times, 99))
 
 
-def test_others_while_a_stream_retrains(millstream_server: Server, record: Record) -> None:
+def test_others_while_a_stream_retrains(millstream_server: Server, record: Record, benchmark: Any) -> None:
     """The 99th percentile of a row to another stream, and of /health, while isolation forests are fitted all along."""
     busy = {"model": "busy", "backend": "isolation_forest", "retrain_interval": 10, "data": mappings(50)}
-    other = millstream_server.post(STREAM, *({"model": "other", "data": row} for row in mappings(500)))
-    health = millstream_server.get("/health")
-    for _ in range(200):
-        other.send()
-    idle = slowest_of_a_hundred(other), slowest_of_a_hundred(health)
-    stop = threading.Event()
+    others = ({"model": "other", "data": row} for row in mappings(500))
+    with millstream_server.post(STREAM, *others) as other, millstream_server.get("/health") as health:
+        for _ in range(200):
+            other.send()
+        idle = slowest_of_a_hundred(other), slowest_of_a_hundred(health)
+        stop = threading.Event()
 
-    def retrain() -> None:
-        with millstream_server.post(STREAM, busy) as rows:
-            while not stop.wait(0.01):
-                rows.send()
+        def retrain() -> None:
+            with millstream_server.post(STREAM, busy) as rows:
+                while not stop.wait(0.01):
+                    rows.send()
 
-    load = threading.Thread(target=retrain)
-    load.start()
-    loaded = slowest_of_a_hundred(other), slowest_of_a_hundred(health)
-    stop.set()
-    load.join()
+        load = threading.Thread(target=retrain)
+        load.start()
+        loaded = slowest_of_a_hundred(other), slowest_of_a_hundred(health)
+        stop.set()
+        load.join()
+    benchmark.pedantic(lambda: None)
     record("idle", Ratio(loaded[0], idle[0], idle[0] / loaded[0], 1), Reach(share=2))
     record("idle", Ratio(loaded[1], idle[1], idle[1] / loaded[1], 1), Reach(ours=50e6))
 
@@ -175,7 +178,7 @@ def test_others_while_a_stream_retrains(millstream_server: Server, record: Recor
 STREAMS = 200 if SMOKE else 10_000
 
 
-def test_ten_thousand_streams(record: Record) -> None:
+def test_ten_thousand_streams(record: Record, benchmark: Any) -> None:
     """Creation with 200 rows, memory of each, and a row for one of many at random against a row for one."""
     batch, row = rows(200), mappings(1)[0]
     one = ms.Stream(columns=COLUMNS)
@@ -192,4 +195,5 @@ def test_ten_thousand_streams(record: Record) -> None:
     record("the limit", Ratio(memory, 60e3, 60e3 / memory, 1), Reach(ours=60e3), unit="B")
     chosen = itertools.cycle(np.random.default_rng(0).integers(0, STREAMS, 50_000).tolist())
     pair = interleave(lambda: streams[next(chosen)].update(row), lambda: one.update(row))
+    benchmark.pedantic(lambda: one.update(row), rounds=5)
     record("one stream", pair, Reach(share=3, ours=8000))

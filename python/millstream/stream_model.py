@@ -40,7 +40,7 @@ class StreamModel:
     `order` and `first` (the number of its first row) describe the window it was fitted on, where its kernels said so.
     """
 
-    __slots__ = ("_kernels", "backend", "first", "order", "packed")
+    __slots__ = ("_kernels", "_scorer", "backend", "first", "order", "packed")
 
     def __init__(
         self,
@@ -55,12 +55,17 @@ class StreamModel:
         self.order = order
         self.first = first
         self._kernels = kernels
+        self._scorer: Scorer | None = None
+        if backend is not None:  # made here, where the fit runs: a swap on the event loop must not pay for packing
+            centers, widths = packed[HEAD : HEAD + 2 * self.width].reshape(2, -1)
+            self._scorer = backend.scorer(Scaling(centers, widths))
 
     def row_scorer(self, live: Floats) -> Callable[[], tuple[float, float, bool]]:
         """A function that returns score, raw score and alert of the row in `live`, and moves `live` over it."""
         if self._kernels is not None:
             return partial(self._kernels.score_row, live, self.packed)
-        scorer, row, raw = self._scorer(), live[ROW : ROW + self.width].reshape(1, -1), np.empty(1)
+        assert self._scorer is not None, "a model scores by kernels or by its backend"
+        scorer, row, raw = self._scorer, live[ROW : ROW + self.width].reshape(1, -1), np.empty(1)
 
         def score_row() -> tuple[float, float, bool]:
             scorer(row, raw)
@@ -74,16 +79,11 @@ class StreamModel:
         out = np.empty((3, len(rows)))
         if self._kernels is not None:
             self._kernels.score_rows(live, self.packed, rows, out)
-        elif len(rows):
+        elif len(rows) and self._scorer is not None:
             raw = np.empty(len(rows))
-            self._scorer()(rows, raw)
+            self._scorer(rows, raw)
             judge_rows(live, self.packed, rows, raw, out)
         return out
-
-    def _scorer(self) -> Scorer:
-        assert self.backend is not None, "a model scores by kernels or by its backend"
-        centers, widths = self.packed[HEAD : HEAD + 2 * self.width].reshape(2, -1)
-        return self.backend.scorer(Scaling(centers, widths))
 
     @property
     def width(self) -> int:

@@ -21,7 +21,7 @@ from millstream.server.entries import Entry, GoneError
 from millstream.server.limits import NAME, raise_all
 from millstream.server.named_stream import Batch, NamedStream, Taken, describe_failure
 from millstream.server.service import Service
-from millstream.stream_model import StreamModel, describe
+from millstream.stream_model import Floats, StreamModel, describe
 from millstream.stream_settings import StreamSettings
 from millstream.stream_state import FitFailed, FitJob, ModelFitted, Reset, StreamResult
 
@@ -237,14 +237,19 @@ async def _fit(service: Service, job: FitJob) -> StreamModel:
     settings = job.settings
     if backend_class(settings.backend).fit_in == "thread":
         return await service.fits.run("thread", job.run)
-    columns = await service.in_thread(job.rows.columns)
+    columns: Floats = await service.in_thread(job.rows.columns)
     told = FitSettings(
         settings.backend, settings.contamination, settings.normalization, missing="median", seed=settings.seed
     )
     names = tuple(str(at) for at in range(len(columns)))
     rows = FitRows(np.ascontiguousarray(columns.T), names, False, None)
     data = await service.fits.run("process", fit_to_bytes, told, rows)
-    return describe(Detector.from_bytes(data), columns[: job.own])
+    model: StreamModel = await service.in_thread(_decode, data, columns[: job.own])
+    return model
+
+
+def _decode(data: bytes, own: Floats) -> StreamModel:
+    return describe(Detector.from_bytes(data), own)
 
 
 async def _retrain(service: Service, entry: Entry[NamedStream], job: FitJob) -> None:
