@@ -512,13 +512,6 @@ SCHEMAS = [
         says=("'zz'",),
         unchanged=MODELS,
     ),
-    Rule(
-        "a schema for list rows is refused",
-        fit("e1", schema={"x": "numeric"}),
-        422,
-        loc=["schema"],
-        unchanged=MODELS,
-    ),
     Rule("an empty schema has no columns", fit("e1", NAMED, schema={}), 422, unchanged=MODELS),
     Rule(
         "more categories than a model keeps are refused with what to do",
