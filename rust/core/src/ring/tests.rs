@@ -144,7 +144,9 @@ mod threads {
 
     #[test]
     fn readers_see_whole_rows_while_the_writer_runs() {
-        let mut ring = ring(300, 16);
+        // Miri takes minutes where others take a second.
+        let (capacity, smallest, rows) = if cfg!(miri) { (20, 4, 60) } else { (300, 16, 200_000) };
+        let mut ring = ring(capacity, smallest);
         let done = AtomicBool::new(false);
         std::thread::scope(|scope| {
             for _ in 0..3 {
@@ -165,7 +167,7 @@ mod threads {
                     }
                 });
             }
-            for sequence in 0..if cfg!(miri) { 700 } else { 200_000 } {
+            for sequence in 0..rows {
                 push(&mut ring, sequence);
                 if sequence % 7 != 0 {
                     ring.publish();
@@ -174,7 +176,40 @@ mod threads {
             ring.publish();
             done.store(true, Ordering::Relaxed);
         });
-        assert_eq!(checked(&ring.reader().snapshot()), 300);
+        assert_eq!(checked(&ring.reader().snapshot()), capacity);
+    }
+
+    #[test]
+    fn a_snapshot_outlives_late_columns_clears_and_the_ring() {
+        let mut ring = ring(20, 8);
+        let mut held = Vec::new();
+        for sequence in 0..50 {
+            if sequence == 13 {
+                ring.add_columns(&[Kind::Text, Kind::Number], ());
+            }
+            if sequence == 30 {
+                ring.clear();
+            }
+            push(&mut ring, sequence);
+            if sequence >= 13 {
+                ring.put_text(0, 2, "late");
+                ring.put_column(0, 3, &[f64::NAN]);
+            }
+            ring.publish();
+            if sequence % 6 == 0 {
+                let snapshot = ring.reader().snapshot();
+                held.push((checked(&snapshot), snapshot));
+            }
+        }
+        drop(ring);
+        for (rows, snapshot) in &held {
+            assert_eq!(checked(snapshot), *rows);
+            for chunk in snapshot.column(3) {
+                assert!(chunk.may_miss() && chunk.numbers().iter().all(|value| value.is_nan()));
+            }
+        }
+        let newest = held.last().expect("snapshots").1.column(2);
+        assert!(newest.iter().flat_map(|chunk| chunk.texts()).all(|text| text == Some("late")));
     }
 
     #[derive(Clone, Debug)]
@@ -186,9 +221,8 @@ mod threads {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(if cfg!(miri) { 4 } else { 256 }))]
-
         #[test]
+        #[cfg_attr(miri, ignore = "hundreds of programs take Miri hours")]
         fn it_holds_what_a_deque_holds(
             capacity in 1usize..60, smallest in 1usize..20,
             steps in prop::collection::vec(prop_oneof![
