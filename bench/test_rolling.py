@@ -147,11 +147,10 @@ def _ns_per_row(rows: int) -> float:
 
 
 @pytest.mark.parametrize("rows", [10**n for n in ((3, 4) if SMOKE else (3, 4, 5, 6, 7))])
-def test_cost_per_row_of(rows: int, record: Record, benchmark: Any) -> None:
+def test_cost_per_row_of(rows: int, record: Record) -> None:
     """Twelve columns from one, beside the cost per row of 10,000 rows."""
     values = np.resize(MATRIX[:, 0], rows)
     mean = rolling(values, WINDOWS)["value_rolling_mean_10"]
     np.testing.assert_allclose(mean[9:], bottleneck.move_mean(values, 10)[9:], rtol=1e-6, atol=1e-6)
     ours, peer = _ns_per_row(rows), _ns_per_row(ROWS)
     record("10,000 rows", Ratio(ours, peer, peer / ours, 5), Reach(share=1.5))
-    benchmark.pedantic(rolling, args=(MATRIX[:, 0], WINDOWS), rounds=3)
