@@ -120,7 +120,8 @@ class SharedSearch:
         nearest = self._neighbors.search(rows, int(self._counts.max()) + 1, skips)
         for factor, into in zip(self._factors, scores, strict=True):
             reach, density = factor._averages(rows, skips, nearest)
-            np.multiply(density, reach, out=into)
+            with np.errstate(over="ignore", invalid="ignore"):  # far outliers: what overflows is made finite later
+                np.multiply(density, reach, out=into)
 
 
 def _factors(reach: Floats, density: Floats) -> Floats:
