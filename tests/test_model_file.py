@@ -176,15 +176,16 @@ def test_parts_that_do_not_fit_together_are_refused(small, change):
 @pytest.mark.parametrize(
     "change",
     [
-        put("backend.links", lambda a: np.where(a == a[:, :1].max(), 10**6, a).astype(np.int32)),
-        put("backend.links", lambda a: np.abs(a).astype(np.int32)),
-        put("backend.links", lambda a: a[:-1].copy()),
-        put("backend.links", lambda a: a.astype(np.int64) + 2**40),
+        put("backend.left", lambda a: np.where(a == a.max(), 10**6, a).astype(a.dtype)),
+        put("backend.left", np.zeros_like),
+        put("backend.left", lambda a: a[:-1].copy()),
+        put("backend.left", lambda a: a.astype(np.int64) + 2**40),
+        put("backend.feature", lambda a: (a + 100).astype(a.dtype)),
         put("backend.roots", lambda a: a + 10**9),
         put("backend.roots", lambda a: a - 10**9),
         put("backend.roots", lambda a: a[:0].copy()),
         put("backend.roots", lambda a: a[None]),
-        put("backend.splits", lambda a: a[:, :2].copy()),
+        put("backend.width", lambda a: a[None]),
         put("backend.normal", lambda a: a[:0].copy()),
     ],
 )  # fmt: skip

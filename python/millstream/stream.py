@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from millstream import stream_file
+from millstream import model_file, stream_file
 from millstream._core import read_rows
 from millstream.errors import InvalidRequestError
 from millstream.stream_rows import read_table
@@ -219,10 +219,12 @@ class Stream:
 
         Raises
         ------
+        NotFoundError
+            There is no such file.
         ModelFileError
             The file is no stream, or damaged. Loading one never runs code.
         """
-        return cls.from_bytes(Path(path).read_bytes(), Path(path).name)
+        return cls.from_bytes(model_file.read(path), Path(path).name)
 
     def to_bytes(self) -> bytes:
         """The bytes of the stream's file."""

@@ -4,6 +4,7 @@
 //! each with mean, std, min and max, then its lags, then its deltas.
 
 use crate::error::{Error, Result, Step};
+#[cfg(test)]
 use crate::lag;
 use crate::rolling::{self, Scratch, Series, Stat, Window};
 
@@ -205,13 +206,14 @@ impl Plan {
         }
     }
 
-    /// Computes the features of the newest rows of one column: as many as each of `out` is long, which are in
+    /// What tests hold the other paths against: computes the features of the newest rows of one column: as many as each of `out` is long, which are in
     /// the order of the names. The first of `values` has sequence `first_sequence`; rows before it count as
     /// missing, so [`Plan::reach`] of them belong before the newest.
     ///
     /// # Panics
     /// If `out` does not hold [`Plan::per_column`] slices of one length, at most that of `values`.
-    pub fn compute(
+    #[cfg(test)]
+    pub(crate) fn compute(
         &self,
         values: &[f64],
         first_sequence: u64,
@@ -229,7 +231,9 @@ impl Plan {
         }
     }
 
-    /// The rolling features alone: as [`Plan::compute`], with a slice of `out` for each statistic of each window.
+    /// Computes the rolling features of the newest rows of one column: as many as each of `out` is long, a slice for
+    /// each statistic of each window. The first of `values` has sequence `first_sequence`; rows before it count as
+    /// missing, so [`Plan::reach`] of them belong before the newest.
     pub(crate) fn roll(
         &self,
         values: &[f64],

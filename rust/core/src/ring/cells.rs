@@ -16,6 +16,7 @@ use loom::cell::UnsafeCell;
 use std::cell::UnsafeCell;
 
 /// Cells of a cache line.
+#[cfg(all(not(loom), target_arch = "x86_64", not(miri)))]
 const LINE: usize = 8;
 
 /// A column's rows stand one after the other, column after column.

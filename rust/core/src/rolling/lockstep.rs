@@ -33,6 +33,7 @@ pub(super) struct Memory {
     suffix: Vec<Fold<LANES>>,
 }
 
+#[cfg(not(loom))]
 impl Memory {
     pub(super) fn bytes(&self) -> usize {
         self.rows.capacity() * size_of::<Row>()
