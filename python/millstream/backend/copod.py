@@ -99,8 +99,9 @@ def _skewness_sign(rows: Floats) -> Floats:
 
 
 def _central_sums(rows: Floats) -> tuple[Floats, Floats, Floats]:
-    mean = rows.mean(axis=0)
-    with np.errstate(over="ignore", invalid="ignore"):
+    with np.errstate(over="ignore", invalid="ignore"):  # of values near the end of float64 the sums are infinite
+        mean = rows.mean(axis=0)
+        mean = np.where(np.isfinite(mean), mean, (rows / len(rows)).sum(axis=0))
         away = rows - mean
         squares = away**2
         return mean, squares.sum(axis=0), (squares * away).sum(axis=0)
