@@ -178,7 +178,7 @@ def test_others_while_a_stream_retrains(millstream_server: Server, record: Recor
 STREAMS = 200 if SMOKE else 10_000
 
 
-def test_ten_thousand_streams(record: Record, benchmark: Any) -> None:
+def test_ten_thousand_streams(record: Record) -> None:
     """Creation with 200 rows, memory of each, and a row for one of many at random against a row for one."""
     batch, row = rows(200), mappings(1)[0]
     one = ms.Stream(columns=COLUMNS)
@@ -195,5 +195,4 @@ def test_ten_thousand_streams(record: Record, benchmark: Any) -> None:
     record("the limit", Ratio(memory, 60e3, 60e3 / memory, 1), Reach(ours=60e3), unit="B")
     chosen = itertools.cycle(np.random.default_rng(0).integers(0, STREAMS, 50_000).tolist())
     pair = interleave(lambda: streams[next(chosen)].update(row), lambda: one.update(row))
-    benchmark.pedantic(lambda: one.update(row), rounds=5)
     record("one stream", pair, Reach(share=3, ours=8000))

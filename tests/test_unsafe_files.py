@@ -12,7 +12,7 @@ REASONS = {
     "rust/core/src/ring/writer.rs": "writes to cells: the one writer is `&mut self`, the rows are not published",
     "rust/core/src/ring/snapshot.rs": "reads of cells: a snapshot names published rows only",
     "rust/core/src/rolling/widest.rs": "the kernels compiled a second time, called where the machine has AVX2",
-    "rust/core/src/rolling/turn.rs": "8 by 8 numbers turned in registers, which the compiler does not find",
+    "rust/core/src/rolling/turn.rs": "4 by 4 numbers turned in registers, which the compiler does not find",
     "rust/bindings/src/arrow.rs": "structures of the Arrow C interface taken out of capsules",
     "rust/bindings/src/arrow_export.rs": "structures of the Arrow C interface over the ring's own memory",
     "rust/bindings/src/numpy.rs": "one function of NumPy's C interface, three times as fast as through Python",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from millstream import normalization
@@ -74,9 +74,6 @@ class StreamSettings:
                     " reset or delete it first"
                 )
         return asked
-
-
-SETTING_NAMES = tuple(field.name for field in fields(StreamSettings))
 
 
 def _set(settings: StreamSettings, name: str, value: object) -> None:

@@ -6,7 +6,7 @@ model takes over, it failed, settings changed, reset. `apply` reads neither cloc
 the same events always give the same scores, in a replay, after a restore, or on the server. `take_row` is the event of
 one plain row on the shortest way; it says what `apply` would.
 
-Fitting is the driver's part. When `fit_due`, it applies `FitStarted`, takes `fit_job`, runs `fit_model` wherever it
+Fitting is the driver's part. When `fit_due`, it takes `fit_job`, applies `FitStarted`, runs the job wherever it
 likes (in the call, in a thread, in another process) and feeds the outcome back as `ModelFitted` or `FitFailed`. Scoring
 goes on with the old model in between. A fit is known by the row it was trained up to: one that comes back after a reset
 belongs to nothing any more and is dropped.

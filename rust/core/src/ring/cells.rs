@@ -1,5 +1,5 @@
 //! The numbers of several columns over one run of rows, written once from front to back while the rows before are
-//! read. The one place where the ring is unsafe.
+//! read. The memory that all unsafe code of the ring is about.
 //!
 //! Invariant: a cell is written by the ring's writer only, before the row it belongs to is published, and read only
 //! afterwards. The published length is stored with `Release` after the write and loaded with `Acquire` before the

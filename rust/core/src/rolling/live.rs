@@ -29,9 +29,6 @@ enum Lanes {
 }
 
 impl Live {
-    /// The most columns one of them keeps up.
-    pub const MOST: usize = 4;
-
     /// No rows so far of 1, 2 or 4 columns with the features of a plan that has all statistics.
     ///
     /// # Panics
