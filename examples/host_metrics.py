@@ -4,8 +4,8 @@
     python examples/host_metrics.py --seconds 300
 
 The first 50 samples train the first model, so alarms can come after 50 s. Run a busy loop beside it, for instance
-`python -c "while True: pass"`, and it alarms. The detector stays in the service and the next run goes on with it;
-`--reset` starts anew. Linux only: the figures come from /proc.
+`python -c "while True: pass"`, and it alarms if the machine was quieter before. The detector stays in the service while
+that runs, and the next run goes on with it; `--reset` starts anew. Linux only: the figures come from /proc.
 """
 
 from __future__ import annotations

@@ -376,7 +376,7 @@ def prepare(
         rows = FitRows(encoder.encode(table), encoder.features, True, encoder.to_json())
     else:
         rows = FitRows(table.matrix(), table.columns, False, None)
-    if not rows.values.shape[1]:
+    if len(table) and not rows.values.shape[1]:
         raise InvalidRequestError("The rows have no columns; send at least one.", loc=("data",))
     if settings.missing == "reject":
         _check_complete(rows)
