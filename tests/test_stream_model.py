@@ -1,5 +1,7 @@
 """The model of a stream: the fused path of a backend and the general one give the same numbers."""
 
+from dataclasses import asdict
+
 import millstream as ms
 import numpy as np
 import pytest
@@ -7,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from millstream.backend.registry import backend_class
 from millstream.calibration import ROW, Calibration
-from millstream.stream_model import StreamModel, describe, fit_model, new_detector
+from millstream.detector import Detector
+from millstream.stream_model import StreamModel, describe, fit_model, fit_settings
 from millstream.stream_settings import StreamSettings
 
 FUSED = [info.backend for info in ms.backends() if backend_class(info.backend).stream_kernels() is not None]
@@ -16,7 +19,7 @@ cells = st.one_of(st.integers(-3, 3).map(float), st.floats(-1e307, 1e307), st.fl
 
 def general(backend, columns, own):
     """A model that scores by the backend itself."""
-    detector = new_detector(StreamSettings(backend=backend)).fit(columns.T.copy())
+    detector = Detector(**asdict(fit_settings(StreamSettings(backend=backend)))).fit(columns.T.copy())
     return StreamModel(describe(detector, columns[:own]).packed, detector.fitted_backend, None)
 
 

@@ -7,6 +7,7 @@ them, a kernel judges. Where a backend offers `stream_kernels`, one fused kernel
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from functools import partial
 from typing import Any
 
@@ -26,7 +27,7 @@ from millstream.calibration import (
     pack,
     window_bounds,
 )
-from millstream.detector import Detector
+from millstream.detector import Detector, FitSettings
 from millstream.scaling import Scaling
 from millstream.stream_settings import StreamSettings
 
@@ -130,13 +131,13 @@ def fit_model(
         fitted = kernels.fit(columns, own, order, shift, into)
         if fitted is not None:
             return StreamModel(fitted[0], None, kernels, fitted[1], first)
-    detector = new_detector(settings).fit(np.ascontiguousarray(columns.T))
+    detector = Detector(**asdict(fit_settings(settings))).fit(np.ascontiguousarray(columns.T))
     return describe(detector, columns[:own])
 
 
-def new_detector(settings: StreamSettings) -> Detector:
-    """The detector a stream with these settings fits; missing values become the median of their column."""
-    return Detector(
+def fit_settings(settings: StreamSettings) -> FitSettings:
+    """What the detector of a stream with these settings is told; missing values become the median of their column."""
+    return FitSettings(
         backend=settings.backend,
         contamination=settings.contamination,
         normalization=settings.normalization,

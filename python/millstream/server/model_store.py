@@ -26,6 +26,7 @@ from millstream.errors import ConflictError, ModelFileError, NotFoundError, TooL
 from millstream.server.atomic_file import clear_drafts, draft, locked, not_regular, opened, place, storage_errors
 from millstream.server.limits import check_filename, is_filename
 from millstream.server.model_labels import LARGEST_HEADER, Labels, read_labels, with_labels
+from millstream.server.utc import utc
 
 SUFFIX = ".safetensors"
 ENCODER_SUFFIX = "_encoder.json"
@@ -61,8 +62,7 @@ class Stored:
     @property
     def created(self) -> str:
         """When the model was fitted, ISO 8601 in UTC."""
-        at = datetime.fromtimestamp(self.labels.created_ns / 1e9, UTC)
-        return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        return utc(self.labels.created_ns / 1e9)
 
 
 @dataclass(frozen=True)

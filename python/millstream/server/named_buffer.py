@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 
 from millstream._core import Buffer, Table
-
-
-def utc_now() -> str:
-    """The time now, ISO 8601 in UTC."""
-    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+from millstream.server.utc import utc
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +36,7 @@ class NamedBuffer:
 
     buffer: Buffer
     declared: tuple[str, ...] | None = None
-    created_at: str = field(default_factory=utc_now)
+    created_at: str = field(default_factory=lambda: utc(time.time()))
     append_seconds: float = 0.0
 
     def apply(self, event: Append | Clear) -> Appended:

@@ -6,7 +6,6 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -14,14 +13,15 @@ import numpy as np
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from millstream.backend.registry import backend_class
-from millstream.detector import Detector, FitRows, FitSettings, fit_to_bytes
+from millstream.detector import Detector, FitRows, fit_to_bytes
 from millstream.errors import InvalidRequestError
 from millstream.server.endpoint import Answer, Call, Nothing
 from millstream.server.entries import Entry, GoneError
 from millstream.server.limits import NAME, raise_all
 from millstream.server.named_stream import Batch, NamedStream, Taken, describe_failure
 from millstream.server.service import Service
-from millstream.stream_model import Floats, StreamModel, describe
+from millstream.server.utc import utc
+from millstream.stream_model import Floats, StreamModel, describe, fit_settings
 from millstream.stream_settings import StreamSettings
 from millstream.stream_state import FitFailed, FitJob, ModelFitted, Reset, StreamResult
 
@@ -238,12 +238,9 @@ async def _fit(service: Service, job: FitJob) -> StreamModel:
     if backend_class(settings.backend).fit_in == "thread":
         return await service.fits.run("thread", job.run)
     columns: Floats = await service.in_thread(job.rows.columns)
-    told = FitSettings(
-        settings.backend, settings.contamination, settings.normalization, missing="median", seed=settings.seed
-    )
     names = tuple(str(at) for at in range(len(columns)))
     rows = FitRows(np.ascontiguousarray(columns.T), names, False, None)
-    data = await service.fits.run("process", fit_to_bytes, told, rows)
+    data = await service.fits.run("process", fit_to_bytes, fit_settings(settings), rows)
     model: StreamModel = await service.in_thread(_decode, data, columns[: job.own])
     return model
 
@@ -305,11 +302,7 @@ def _stats(entry: Entry[NamedStream]) -> StreamStats:
         alarm_rate=state.calibration.alarm_rate,
         retrain_failures=state.retrain_failures,
         last_error=state.last_error,
-        last_retrain_at=_utc(fit.ended_at) if fit is not None and fit.ended_at is not None else None,
+        last_retrain_at=utc(fit.ended_at) if fit is not None and fit.ended_at is not None else None,
         last_retrain_ms=1000 * fit.seconds if fit is not None and fit.seconds is not None else None,
         memory_bytes=state.memory_bytes,
     )
-
-
-def _utc(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
