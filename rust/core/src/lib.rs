@@ -9,6 +9,8 @@ pub mod compute;
 pub mod error;
 pub mod features;
 pub mod lag;
+#[cfg(all(target_os = "linux", not(miri)))]
+mod pages;
 pub mod ring;
 pub mod rolling;
 pub mod rows;

@@ -2,19 +2,32 @@
 //! shows it goes.
 //!
 //! A fresh page costs several times the arithmetic that fills it: an answer of 72 columns by 10,000 rows took
-//! 4.3 ms of page faults and 1.3 ms of work.
+//! 4.3 ms of page faults and 1.3 ms of work. So the memory of answers is kept, on huge pages if it is large. What is
+//! too large to be kept for good is lent to the system, which takes it only when it runs short.
 
-use std::ops::{Deref, Range};
+use std::ops::{Deref, DerefMut, Range};
 use std::sync::{Arc, Mutex, PoisonError};
+
+#[cfg(all(target_os = "linux", not(miri)))]
+use crate::pages::{HUGE, Lent, Pages};
 
 /// The most bytes kept for answers to come.
 const KEPT: usize = 64 << 20;
+
+/// The most bytes lent to the system until answers come that are larger than what is kept: one of 12 columns by
+/// 10 million rows, or of 72 by 3 million.
+#[cfg(all(target_os = "linux", not(miri)))]
+const LENT: usize = 2 << 30;
 
 /// Smaller pieces than this many numbers are left to the allocator, which serves them well.
 const SMALL: usize = 8 << 10;
 
 /// What is kept, oldest first.
-static SPARE: Mutex<Vec<Vec<f64>>> = Mutex::new(Vec::new());
+static SPARE: Mutex<Vec<Piece>> = Mutex::new(Vec::new());
+
+/// What is lent, oldest first.
+#[cfg(all(target_os = "linux", not(miri)))]
+static AWAY: Mutex<Vec<Lent>> = Mutex::new(Vec::new());
 
 /// From one column to the next: whole cache lines, and no multiple of 1 KiB, at which columns written side by
 /// side get into each other's way: appends took 5 to 10 times as long.
@@ -23,27 +36,73 @@ pub(crate) fn pitch(rows: usize) -> usize {
     8 * if lines > 0 && lines.is_multiple_of(16) { lines + 1 } else { lines }
 }
 
+/// Memory for some numbers.
+enum Piece {
+    /// From the allocator.
+    Heap(Vec<f64>),
+    /// From the system.
+    #[cfg(all(target_os = "linux", not(miri)))]
+    Pages(Pages),
+}
+
+impl Piece {
+    fn new(len: usize) -> Self {
+        #[cfg(all(target_os = "linux", not(miri)))]
+        if len >= HUGE / size_of::<f64>()
+            && let Some(pages) = Pages::map(len)
+        {
+            return Self::Pages(pages);
+        }
+        Self::Heap(vec![0.0; len])
+    }
+}
+
+impl Deref for Piece {
+    type Target = [f64];
+
+    fn deref(&self) -> &[f64] {
+        match self {
+            Self::Heap(numbers) => numbers,
+            #[cfg(all(target_os = "linux", not(miri)))]
+            Self::Pages(numbers) => numbers,
+        }
+    }
+}
+
+impl DerefMut for Piece {
+    fn deref_mut(&mut self) -> &mut [f64] {
+        match self {
+            Self::Heap(numbers) => numbers,
+            #[cfg(all(target_os = "linux", not(miri)))]
+            Self::Pages(numbers) => numbers,
+        }
+    }
+}
+
+impl Default for Piece {
+    fn default() -> Self {
+        Self::Heap(Vec::new())
+    }
+}
+
 /// A piece of memory for numbers. What it holds at first is anything: the one who takes it writes all of it.
 #[derive(Default)]
-pub struct Slab(Vec<f64>);
+pub struct Slab(Piece);
 
 impl Slab {
     /// A piece that holds at least `len` numbers.
     #[must_use]
     pub fn take(len: usize) -> Self {
         if len < SMALL {
-            return Self(vec![0.0; len]);
+            return Self(Piece::Heap(vec![0.0; len]));
         }
-        let mut spare = SPARE.lock().unwrap_or_else(PoisonError::into_inner);
-        // Much more than asked for would be held back from those who need it.
-        let fits = |piece: &Vec<f64>| piece.len() >= len && piece.len() / 2 <= len;
-        match spare.iter().rposition(fits) {
-            Some(at) => Self(spare.remove(at)),
-            None => {
-                drop(spare);
-                Self(vec![0.0; len])
-            }
+        #[cfg(all(target_os = "linux", not(miri)))]
+        if len > KEPT / size_of::<f64>()
+            && let Some(lent) = find(&AWAY, len, Lent::len)
+        {
+            return Self(Piece::Pages(lent.claim()));
         }
+        Self(find(&SPARE, len, |piece| piece.len()).unwrap_or_else(|| Piece::new(len)))
     }
 
     /// The memory.
@@ -52,24 +111,45 @@ impl Slab {
     }
 }
 
+/// The newest of some pieces that holds `len` numbers and not much more: the rest would be held back from those who
+/// need it.
+fn find<T>(pieces: &Mutex<Vec<T>>, len: usize, holds: impl Fn(&T) -> usize) -> Option<T> {
+    let mut pieces = pieces.lock().unwrap_or_else(PoisonError::into_inner);
+    let fits = |piece: &T| holds(piece) >= len && holds(piece) / 2 <= len;
+    pieces.iter().rposition(fits).map(|at| pieces.remove(at))
+}
+
+/// Adds a piece to some, of which the oldest go so that all hold at most `most` bytes.
+fn keep<T>(pieces: &Mutex<Vec<T>>, piece: T, most: usize, holds: impl Fn(&T) -> usize) {
+    let mut pieces = pieces.lock().unwrap_or_else(PoisonError::into_inner);
+    pieces.push(piece);
+    let bytes = |piece: &T| holds(piece) * size_of::<f64>();
+    let mut all: usize = pieces.iter().map(bytes).sum();
+    let kept = pieces.iter().take_while(|piece| {
+        let over = all > most;
+        all -= bytes(piece);
+        over
+    });
+    let outdated = kept.count();
+    let outdated: Vec<_> = pieces.drain(..outdated).collect();
+    drop(pieces); // before the memory is given back, which may take long
+    drop(outdated);
+}
+
 impl Drop for Slab {
     fn drop(&mut self) {
         let piece = std::mem::take(&mut self.0);
-        if piece.len() < SMALL || size_of_val(&*piece) > KEPT {
-            return;
+        match piece {
+            piece if piece.len() < SMALL => {}
+            #[cfg(all(target_os = "linux", not(miri)))]
+            Piece::Pages(pages) if size_of_val(&*pages) > KEPT => {
+                if size_of_val(&*pages) <= LENT {
+                    keep(&AWAY, pages.lend(), LENT, Lent::len);
+                }
+            }
+            piece if size_of_val(&*piece) > KEPT => {}
+            piece => keep(&SPARE, piece, KEPT, |piece| piece.len()),
         }
-        let mut spare = SPARE.lock().unwrap_or_else(PoisonError::into_inner);
-        spare.push(piece);
-        let mut bytes: usize = spare.iter().map(|piece| size_of_val(&**piece)).sum();
-        let kept = spare.iter().take_while(|piece| {
-            let over = bytes > KEPT;
-            bytes -= size_of_val(&***piece);
-            over
-        });
-        let outdated = kept.count();
-        let outdated: Vec<_> = spare.drain(..outdated).collect();
-        drop(spare); // before the memory is given back, which may take long
-        drop(outdated);
     }
 }
 
@@ -102,6 +182,8 @@ impl Deref for Numbers {
 
 #[cfg(test)]
 mod tests {
+    #[cfg(all(target_os = "linux", not(miri)))]
+    use super::{AWAY, LENT};
     use super::{KEPT, Numbers, SPARE, Slab, pitch};
     use std::sync::Arc;
 
@@ -127,10 +209,31 @@ mod tests {
         drop(numbers);
         assert_eq!(Slab::take(len).values().as_ptr(), address, "kept for the next");
         drop(other);
-        drop(Slab::take(KEPT / BYTES + 1));
         let many: Vec<_> = (0..10).map(|_| Slab::take(KEPT / BYTES / 4)).collect();
         drop(many);
         assert!(kept() <= KEPT);
+        #[cfg(all(target_os = "linux", not(miri)))]
+        lent_memory_comes_back_and_is_bounded();
+    }
+
+    /// Part of the test above: two at a time would take each other's memory.
+    #[cfg(all(target_os = "linux", not(miri)))]
+    fn lent_memory_comes_back_and_is_bounded() {
+        let len = KEPT / BYTES + 4_321;
+        let mut slab = Slab::take(len);
+        let address = slab.values().as_ptr();
+        drop(slab);
+        assert!(kept() <= KEPT, "too large to keep");
+        let mut slab = Slab::take(len - 4_000);
+        assert_eq!(slab.values().as_ptr(), address, "lent to the system until now");
+        slab.values().fill(1.5);
+        assert!(slab.values().iter().all(|number| *number == 1.5));
+        drop(slab);
+        drop(Slab::take(LENT / BYTES + 1));
+        let large: Vec<_> = (0..5).map(|_| Slab::take(LENT / BYTES / 3)).collect();
+        drop(large);
+        let lent: usize = AWAY.lock().unwrap().iter().map(|lent| lent.len() * BYTES).sum();
+        assert!(lent <= LENT && lent > LENT / 2, "{lent}");
     }
 
     #[test]
