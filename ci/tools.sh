@@ -12,11 +12,11 @@ elif ! "$python" -c 'import ensurepip, venv' 2>/dev/null; then
     need "$("$python" --version) cannot make virtual environments. Debian: apt-get install python3-venv"
 fi
 if ! command -v cargo >/dev/null; then
-    need "'cargo' was not found. Install Rust 1.88 or newer with rustup (https://rustup.rs) and open a new shell."
+    need "'cargo' was not found. Install Rust 1.89 or newer with rustup (https://rustup.rs) and open a new shell."
 else
     version=$(rustc --version | cut -d' ' -f2)
-    if [ "$(printf '1.88\n%s\n' "$version" | sort -V | head -n 1)" != 1.88 ]; then
-        need "Rust $version is too old. Bring it to 1.88 or newer: rustup update stable (https://rustup.rs)"
+    if [ "$(printf '1.89\n%s\n' "$version" | sort -V | head -n 1)" != 1.89 ]; then
+        need "Rust $version is too old. Bring it to 1.89 or newer: rustup update stable (https://rustup.rs)"
     fi
 fi
 if ! command -v cc >/dev/null; then

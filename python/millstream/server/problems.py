@@ -69,18 +69,16 @@ TABLE: Final[dict[type[MillstreamError], _Row]] = {
 
 
 class Answered(msgspec.Struct, frozen=True):
-    """An answer ready to be sent: its body, or the first part of it and the others."""
+    """An answer ready to be sent."""
 
     status: int
     headers: list[tuple[bytes, bytes]]
     body: bytes
-    more: list[bytes] = []
 
 
-def answered(status: int, content_type: bytes, body: bytes, *more: bytes) -> Answered:
+def answered(status: int, content_type: bytes, body: bytes) -> Answered:
     """An answer with the headers that each has."""
-    length = len(body) + sum(map(len, more))
-    return Answered(status, [(b"content-type", content_type), (b"content-length", b"%d" % length)], body, list(more))
+    return Answered(status, [(b"content-type", content_type), (b"content-length", b"%d" % len(body))], body)
 
 
 def answer(error: BaseException) -> Answered:

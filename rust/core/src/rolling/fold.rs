@@ -24,12 +24,10 @@ impl<const L: usize> Fold<L> {
     /// Takes in one more row, of which no value is missing; `share` is 1 over the rows it then has.
     #[inline(always)]
     pub(super) fn add(&mut self, values: &[f64; L], shift: &[f64; L], share: f64) {
-        for lane in 0..L {
-            let offset = values[lane] - shift[lane];
-            let deviation = offset - self.mean[lane];
-            self.mean[lane] += deviation * share;
-            self.m2[lane] += deviation * (offset - self.mean[lane]);
-        }
+        let offset: [f64; L] = lanes(|lane| values[lane] - shift[lane]);
+        let deviation: [f64; L] = lanes(|lane| offset[lane] - self.mean[lane]);
+        self.mean = lanes(|lane| self.mean[lane] + deviation[lane] * share);
+        self.m2 = lanes(|lane| self.m2[lane] + deviation[lane] * (offset[lane] - self.mean[lane]));
         self.widen(values);
     }
 
@@ -54,18 +52,21 @@ impl<const L: usize> Fold<L> {
     /// [`merge`] with no older rows.
     #[inline(always)]
     pub(super) fn alone(&self, shift: &[f64; L], share: f64) -> [[f64; L]; 4] {
-        let mean = std::array::from_fn(|lane| shift[lane] + self.mean[lane]);
+        let mean = lanes(|lane| shift[lane] + self.mean[lane]);
         [mean, self.m2.map(|m2| (m2 * share).sqrt()), self.min, self.max]
     }
 
     #[inline(always)]
-    #[expect(clippy::needless_range_loop, reason = "three arrays, one index: a lane")]
     fn widen(&mut self, values: &[f64; L]) {
-        for lane in 0..L {
-            self.min[lane] = if values[lane] < self.min[lane] { values[lane] } else { self.min[lane] };
-            self.max[lane] = if values[lane] > self.max[lane] { values[lane] } else { self.max[lane] };
-        }
+        self.min = lanes(|lane| if values[lane] < self.min[lane] { values[lane] } else { self.min[lane] });
+        self.max = lanes(|lane| if values[lane] > self.max[lane] { values[lane] } else { self.max[lane] });
     }
+}
+
+/// A step for all lanes. One step at a time: several in one loop, and the compiler takes them by halves of a vector.
+#[inline(always)]
+fn lanes<const L: usize>(step: impl FnMut(usize) -> f64) -> [f64; L] {
+    std::array::from_fn(step)
 }
 
 /// Mean, std, min and max of the rows of `older` and `newer` together, where no value is missing and each has some:
@@ -78,15 +79,13 @@ pub(super) fn merge<const L: usize>(
     cross: f64,
     share: f64,
 ) -> [[f64; L]; 4] {
-    let [mut mean, mut std] = [[0.0; L]; 2];
-    for lane in 0..L {
-        let gap = (newer.shift[lane] - older.shift[lane]) + (newer.fold.mean[lane] - older.fold.mean[lane]);
-        mean[lane] = newer.shift[lane] + (newer.fold.mean[lane] - gap * before);
-        let m2 = older.fold.m2[lane] + newer.fold.m2[lane] + gap * gap * cross;
-        std[lane] = (m2 * share).sqrt();
-    }
+    let gap: [f64; L] = lanes(|lane| {
+        (newer.shift[lane] - older.shift[lane]) + (newer.fold.mean[lane] - older.fold.mean[lane])
+    });
+    let mean = lanes(|lane| newer.shift[lane] + (newer.fold.mean[lane] - gap[lane] * before));
+    let m2 = lanes(|lane| older.fold.m2[lane] + newer.fold.m2[lane] + gap[lane] * gap[lane] * cross);
     let [min, max] = extremes(older, newer);
-    [mean, std, min, max]
+    [mean, m2.map(|m2: f64| (m2 * share).sqrt()), min, max]
 }
 
 /// As [`merge`] for any counts; NaN where they come to fewer than `min_samples`.
@@ -121,10 +120,8 @@ pub(super) fn merge_counted<const L: usize>(
 #[inline(always)]
 fn extremes<const L: usize>(older: &Side<'_, L>, newer: &Side<'_, L>) -> [[f64; L]; 2] {
     let (older, newer) = (older.fold, newer.fold);
-    let [mut min, mut max] = [[0.0; L]; 2];
-    for lane in 0..L {
-        min[lane] = if older.min[lane] < newer.min[lane] { older.min[lane] } else { newer.min[lane] };
-        max[lane] = if older.max[lane] > newer.max[lane] { older.max[lane] } else { newer.max[lane] };
-    }
-    [min, max]
+    [
+        lanes(|lane| if older.min[lane] < newer.min[lane] { older.min[lane] } else { newer.min[lane] }),
+        lanes(|lane| if older.max[lane] > newer.max[lane] { older.max[lane] } else { newer.max[lane] }),
+    ]
 }

@@ -35,6 +35,10 @@ impl Live {
     /// For another number of columns, or a plan without some statistic.
     #[must_use]
     pub fn new(plan: &Plan, columns: usize) -> Self {
+        Self::on(Widest::of_this_machine(), plan, columns)
+    }
+
+    pub(super) fn on(widest: Widest, plan: &Plan, columns: usize) -> Self {
         assert!(plan.windows().is_empty() || plan.stats().len() == 4, "all statistics");
         let lanes = match columns {
             1 => Lanes::One(Columns::new(plan)),
@@ -42,7 +46,7 @@ impl Live {
             4 => Lanes::Four(Columns::new(plan)),
             _ => unreachable!("1, 2 or 4 columns"),
         };
-        Self { lanes, widest: Widest::of_this_machine() }
+        Self { lanes, widest }
     }
 
     /// How many columns it keeps up.

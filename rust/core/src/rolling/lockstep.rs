@@ -2,42 +2,43 @@
 //!
 //! Folding a block is a chain of steps that wait for each other, so one block at a time leaves most of a machine
 //! idle. Here eight runs of neighbouring blocks go in lockstep, each in a lane: a run's rows are turned from along
-//! memory to across the lanes, folded and merged by [`Fold`], and the results turned back four rows at a time. Runs
+//! memory to across the lanes, folded and merged by [`Fold`], and the results turned back eight rows at a time. Runs
 //! are kept so short that all of it stays in the nearest caches, and overlap where the blocks do not come out even:
 //! a lane costs nothing, and gives the same bits.
 
 use super::Columns;
 use super::fold::{Fold, Side, merge};
-use super::turn::{SIDE, Turn};
+use super::turn::{SIDE, Square, Starts, Turn};
 
-/// Runs side by side.
-pub(super) const LANES: usize = 8;
+/// Runs side by side: as many as a square has values across, and one 512-bit vector.
+pub(super) const LANES: usize = SIDE;
 
 /// Rows of a run, or one block.
-const RUN: usize = 256;
-
-/// How many rows before it is written memory is called for: a line of it comes from the third-level cache in some
-/// 50 ns, which no store can hide behind 31 others. A tenth of the time of a large answer.
-const AHEAD: usize = 16;
+const RUN: usize = 128;
 
 /// The values of all lanes in one row of their runs.
 #[derive(Clone, Copy)]
 #[repr(align(64))]
 struct Row([f64; LANES]);
 
+/// What is folded of some rows of all lanes, on lines of its own: a vector that spans two lines costs two loads.
+#[derive(Clone, Copy)]
+#[repr(align(64))]
+struct Suffix(Fold<LANES>);
+
 /// Working memory, kept between calls.
 #[derive(Default)]
 pub(super) struct Memory {
     weights: Weights,
     rows: Vec<Row>,
-    suffix: Vec<Fold<LANES>>,
+    suffix: Vec<Suffix>,
 }
 
 #[cfg(not(loom))]
 impl Memory {
     pub(super) fn bytes(&self) -> usize {
         self.rows.capacity() * size_of::<Row>()
-            + self.suffix.capacity() * size_of::<Fold<LANES>>()
+            + self.suffix.capacity() * size_of::<Suffix>()
             + (self.weights.share.capacity() + 2 * self.weights.before.capacity()) * size_of::<f64>()
     }
 }
@@ -82,8 +83,8 @@ pub(super) fn blocks(values: &[f64], rows: usize, turn: impl Turn, memory: &mut 
     let length = count.div_ceil(LANES);
     memory.weights.set(rows);
     memory.rows.resize((length + 1) * rows, Row([0.0; LANES]));
-    memory.suffix.resize(rows, Fold::EMPTY);
-    let starts = std::array::from_fn(|lane| (lane * length).min(count - length) * rows);
+    memory.suffix.resize(rows, Suffix(Fold::EMPTY));
+    let starts = Starts::new(std::array::from_fn(|lane| (lane * length).min(count - length) * rows));
     turn_in(values, &starts, turn, &mut memory.rows);
     let mut results = Results::new(starts, turn, out);
     for older in (0..length).map(|block| block * rows) {
@@ -96,45 +97,31 @@ pub(super) fn blocks(values: &[f64], rows: usize, turn: impl Turn, memory: &mut 
 
 /// Row `i` becomes the values `i` rows after each of `starts`.
 #[inline(always)]
-fn turn_in(values: &[f64], starts: &[usize; LANES], turn: impl Turn, rows: &mut [Row]) {
-    let mut lanes = starts.map(|start| &values[start..][..rows.len()]);
+fn turn_in(values: &[f64], starts: &Starts, turn: impl Turn, rows: &mut [Row]) {
+    let lanes = starts.get().map(|start| values[start..][..rows.len()].as_chunks::<SIDE>());
     let (squares, rest) = rows.as_chunks_mut::<SIDE>();
-    for square in squares {
-        for (half, lanes) in lanes.as_chunks_mut::<SIDE>().0.iter_mut().enumerate() {
-            let turned = turn.turn(lanes.each_mut().map(next));
-            for (row, turned) in square.iter_mut().zip(turned) {
-                row.0[half * SIDE..][..SIDE].copy_from_slice(&turned);
-            }
+    for (at, square) in squares.iter_mut().enumerate() {
+        let turned = turn.turn(lanes.each_ref().map(|(lane, _)| &lane[at]));
+        for (row, turned) in square.iter_mut().zip(turned.0) {
+            row.0 = turned;
         }
     }
     for (at, row) in rest.iter_mut().enumerate() {
-        row.0 = lanes.map(|lane| lane[at]);
-    }
-}
-
-/// The first values of a lane, which then starts after them.
-#[inline(always)]
-fn next<'a>(lane: &mut &'a [f64]) -> &'a [f64; SIDE] {
-    match lane.split_first_chunk() {
-        Some((first, rest)) => {
-            *lane = rest;
-            first
-        }
-        None => &[0.0; SIDE], // never: lanes are as long as there are rows
+        row.0 = lanes.map(|(_, lane)| lane[at]);
     }
 }
 
 /// `suffix[place]` becomes what a window that ends at `place` of the next block takes from this one.
 #[inline(always)]
-fn fold_suffixes(block: &[Row], weights: &Weights, suffix: &mut [Fold<LANES>]) {
+fn fold_suffixes(block: &[Row], weights: &Weights, suffix: &mut [Suffix]) {
     let rows = block.len();
     let (suffix, share) = (&mut suffix[..rows], &weights.share[..=rows]);
     let shift = block[rows - 1];
     let mut fold = Fold::EMPTY;
-    suffix[rows - 1] = fold;
+    suffix[rows - 1] = Suffix(fold);
     for place in (1..rows).rev() {
         fold.add(&block[place].0, &shift.0, share[rows - place]);
-        suffix[place - 1] = fold;
+        suffix[place - 1] = Suffix(fold);
     }
 }
 
@@ -143,7 +130,7 @@ fn merge_prefixes<T: Turn>(
     block: &[Row],
     older_shift: &Row,
     weights: &Weights,
-    suffix: &[Fold<LANES>],
+    suffix: &[Suffix],
     results: &mut Results<'_, T>,
 ) {
     let last = block.len() - 1;
@@ -153,7 +140,7 @@ fn merge_prefixes<T: Turn>(
     let mut fold = Fold::EMPTY;
     for place in 0..last {
         fold.add(&block[place].0, &shift.0, share[place + 1]);
-        let older = Side { fold: &suffix[place], shift: &older_shift.0 };
+        let older = Side { fold: &suffix[place].0, shift: &older_shift.0 };
         let newer = Side { fold: &fold, shift: &shift.0 };
         results.put(merge(&older, &newer, before[place], cross[place], share[last]));
     }
@@ -164,24 +151,24 @@ fn merge_prefixes<T: Turn>(
 /// Turns results back and puts them in their columns.
 struct Results<'a, T> {
     /// Of each statistic the newest rows.
-    newest: [[[f64; LANES]; SIDE]; 4],
+    newest: [Square; 4],
     count: usize,
     /// Where in its column each lane starts.
-    starts: [usize; LANES],
+    starts: Starts,
     turn: T,
     out: Columns<'a>,
 }
 
 impl<'a, T: Turn> Results<'a, T> {
     #[inline(always)]
-    fn new(starts: [usize; LANES], turn: T, out: Columns<'a>) -> Self {
-        Self { newest: [[[0.0; LANES]; SIDE]; 4], count: 0, starts, turn, out }
+    fn new(starts: Starts, turn: T, out: Columns<'a>) -> Self {
+        Self { newest: [Square([[0.0; LANES]; SIDE]); 4], count: 0, starts, turn, out }
     }
 
     #[inline(always)]
     fn put(&mut self, results: [[f64; LANES]; 4]) {
         for (newest, results) in self.newest.iter_mut().zip(results) {
-            newest[self.count % SIDE] = results;
+            newest.0[self.count % SIDE] = results;
         }
         self.count += 1;
         if self.count.is_multiple_of(SIDE) {
@@ -193,16 +180,7 @@ impl<'a, T: Turn> Results<'a, T> {
     #[inline(always)]
     fn write(&mut self, row: usize) {
         for (newest, out) in self.newest.iter().zip(&mut self.out) {
-            for half in 0..LANES / SIDE {
-                let turned = self.turn.turn(newest.each_ref().map(|row| &row.as_chunks().0[half]));
-                for (lane, results) in turned.iter().enumerate() {
-                    let to = &mut out[self.starts[half * SIDE + lane] + row..];
-                    if row.is_multiple_of(2 * SIDE) {
-                        self.turn.expect_writes(to.as_ptr().wrapping_add(AHEAD));
-                    }
-                    to[..SIDE].copy_from_slice(results);
-                }
-            }
+            self.turn.turn_out(newest, &self.starts, row, out);
         }
     }
 
@@ -211,8 +189,8 @@ impl<'a, T: Turn> Results<'a, T> {
     fn rest(self) {
         let waiting = self.count % SIDE;
         for (newest, out) in self.newest.iter().zip(self.out) {
-            for (at, results) in newest[..waiting].iter().enumerate() {
-                for (start, result) in self.starts.iter().zip(results) {
+            for (at, results) in newest.0[..waiting].iter().enumerate() {
+                for (start, result) in self.starts.get().iter().zip(results) {
                     out[start + self.count - waiting + at] = *result;
                 }
             }

@@ -101,6 +101,26 @@ fn a_long_window_is_exact_with_a_spike_as_its_anchor() {
     }
 }
 
+/// So many rows that whole runs of blocks fill all lanes, with a rest.
+#[test]
+fn a_long_column_is_exact_wherever_its_runs_begin() {
+    let values = walk(5_001);
+    for rows in [1, 2, 3, 8, 10, 13, 50, 129, 200, 500] {
+        let window = Window::new(rows, None);
+        let want = naive(&values, window);
+        for (newest_rows, first_sequence) in [(5_001, 0), (5_001, 7), (4_000, 3), (2_063, 1)] {
+            let got = newest(&values, first_sequence, newest_rows, window);
+            for row in (5_001 - newest_rows)..5_001 {
+                let [mean, std, min, max] = got.each_ref().map(|column| column[row + newest_rows - 5_001]);
+                let at = format!("row {row} of {newest_rows}, window {rows}, from {first_sequence}");
+                assert!(same(min, want[2][row]) && same(max, want[3][row]), "extremes of {at}");
+                assert!(same(mean, want[0][row]) || (mean - want[0][row]).abs() <= 1e-11, "mean of {at}");
+                assert!(same(std, want[1][row]) || (std - want[1][row]).abs() <= 1e-11 * std, "std of {at}");
+            }
+        }
+    }
+}
+
 #[test]
 fn a_constant_run_has_no_spread_and_its_own_mean() {
     for value in [0.1, -1e9 - 0.3, 1e200, -0.0, 5e-324] {
@@ -197,7 +217,7 @@ proptest! {
     ) {
         let (windows, lags) = (Vec::from_iter(windows), Vec::from_iter(lags));
         let plan = Plan::declared(&windows, &lags, samples, 100).unwrap();
-        let mut live = Live::new(&plan, columns);
+        let mut lives: Vec<Live> = Widest::all().map(|widest| Live::on(widest, &plan, columns)).collect();
         let mut sequence = first_sequence;
         let mut scratch = Scratch::default();
         for run in runs {
@@ -205,20 +225,22 @@ proptest! {
             let run: Vec<[f64; 4]> = run.into_iter().map(|row| row.map(held)).collect();
             let start = sequence;
             for row in 0..run.len() {
-                let mut got = vec![7.0; plan.per_column() * columns];
-                live.push(sequence, &run[row][..columns], &mut got);
+                let mut want = vec![7.0; plan.per_column() * columns];
                 for lane in 0..columns {
                     let values: Vec<f64> = run[..=row].iter().map(|row| row[lane]).collect();
-                    let mut want = vec![7.0; plan.per_column()];
-                    let mut out: Vec<&mut [f64]> = want.chunks_mut(1).collect();
+                    let mut out: Vec<&mut [f64]> = want.chunks_mut(columns).map(|all| &mut all[lane..=lane]).collect();
                     plan.compute(&values, start, &mut scratch, &mut out);
-                    for (got, want) in got.iter().skip(lane).step_by(columns).zip(&want) {
+                }
+                for live in &mut lives {
+                    let mut got = vec![7.0; want.len()];
+                    live.push(sequence, &run[row][..columns], &mut got);
+                    for (got, want) in got.iter().zip(&want) {
                         prop_assert!(got.to_bits() == want.to_bits() || (got.is_nan() && want.is_nan()), "{got} {want}");
                     }
                 }
                 sequence += 1;
             }
-            live.reset();
+            lives.iter_mut().for_each(Live::reset);
         }
     }
 }
