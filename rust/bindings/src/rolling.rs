@@ -58,10 +58,9 @@ fn of_table(plan: &Plan, table: &Table) -> Table {
     let rows = if columns.is_empty() { 0 } else { table.len() };
     let held = Held { columns: columns.len(), rows, first_sequence: 0 };
     let computed = compute(plan, held, rows, |column, values| values.copy_from_slice(&columns[column]));
-    let names = names
-        .into_iter()
-        .flat_map(|column: &str| plan.names(if column.is_empty() { "value" } else { column }));
-    Table::new(names.zip(computed).map(|(name, values)| Column::numbers(&name, values)).collect(), rows)
+    let names = names.into_iter().map(|column: &str| if column.is_empty() { "value" } else { column });
+    let names = plan.names_of(names).into_iter();
+    Table::new(names.zip(computed).map(|(name, values)| Column::numbers(name, values)).collect(), rows)
 }
 
 fn table(values: &Bound<'_, PyAny>) -> PyResult<Table> {

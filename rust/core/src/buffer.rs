@@ -548,12 +548,13 @@ impl View {
                 ),
             });
         }
-        let mut out: Vec<_> = columns.iter().map(|column| original(&rows, column)).collect();
+        let mut out = Vec::with_capacity(width);
+        out.extend(columns.iter().map(|column| original(&rows, column)));
         let places = columns.iter().filter_map(|column| match column.holds {
             Holds::Numbers { place } => Some((&*column.name, place)),
             _ => None,
         });
-        out.extend(features(&held, &rows, &places.collect::<Vec<_>>(), &plan, &held.meta().plan));
+        features(&held, &rows, &places.collect::<Vec<_>>(), &plan, &held.meta().plan, &mut out);
         Ok(Table::new(out, rows.len()))
     }
 
@@ -660,7 +661,7 @@ fn values(rows: &Snapshot<Columns>) -> Vec<f64> {
 fn original(rows: &Snapshot<Columns>, column: &Described) -> Column {
     match column.holds {
         Holds::Nothing => Column::new(&column.name, Values::Unknown),
-        Holds::Numbers { place } => Column::shared(&column.name, rows.column(place)),
+        Holds::Numbers { place } => Column::shared(&*column.name, rows.column(place)),
         Holds::Booleans { place } => {
             let chunks = rows.column(place);
             let values = chunks.iter().flat_map(|chunk| chunk.numbers());
@@ -678,7 +679,7 @@ fn original(rows: &Snapshot<Columns>, column: &Described) -> Column {
     }
 }
 
-/// The features of the columns of numbers: those declared where they stand, the others computed over the rows
+/// Adds the features of the columns of numbers: those declared where they stand, the others computed over the rows
 /// held.
 fn features(
     held: &Snapshot<Columns>,
@@ -686,21 +687,23 @@ fn features(
     places: &[(&str, usize)],
     plan: &Plan,
     declared: &Plan,
-) -> Vec<Column> {
+    out: &mut Vec<Column>,
+) {
     let mut computed = computed(held, rows.len(), places, &plan.without(declared)).into_iter();
     let known: Vec<_> =
         declared.features().map(|feature| declared.keeps(feature, plan).then_some(feature)).collect();
-    let mut out = Vec::with_capacity(places.len() * plan.per_column());
-    for (column, place) in places {
-        for feature in plan.features() {
-            let name = feature.name(column);
-            out.push(match known.iter().position(|known| *known == Some(feature)) {
-                Some(at) => Column::shared(&name, rows.column(place + 1 + at)),
-                None => Column::numbers(&name, computed.next().unwrap_or_default()),
+    let known: Vec<_> =
+        plan.features().map(|asked| known.iter().position(|known| *known == Some(asked))).collect();
+    let names = plan.names_of(places.iter().map(|(column, _)| *column));
+    let mut names = names.into_iter();
+    for (_, place) in places {
+        for (known, name) in known.iter().zip(names.by_ref()) {
+            out.push(match known {
+                Some(at) => Column::shared(name, rows.column(place + 1 + at)),
+                None => Column::numbers(name, computed.next().unwrap_or_default()),
             });
         }
     }
-    out
 }
 
 fn computed(held: &Snapshot<Columns>, rows: usize, places: &[(&str, usize)], plan: &Plan) -> Vec<Numbers> {

@@ -9,6 +9,7 @@ pub mod compute;
 pub mod error;
 pub mod features;
 pub mod lag;
+pub mod name;
 #[cfg(all(target_os = "linux", not(miri)))]
 mod pages;
 pub mod ring;

@@ -6,6 +6,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
+use crate::name::Name;
 use crate::ring::Chunk;
 use crate::rows::write_json::{Cells, Writer};
 use crate::rows::{MAX_COLUMNS, Refusal, Rows, Taken, Values};
@@ -21,7 +22,7 @@ pub struct Table {
 
 /// One column of a table.
 pub struct Column {
-    name: Box<str>,
+    name: Name,
     data: Data,
     absent: Option<usize>,
     other: Option<usize>,
@@ -41,7 +42,7 @@ enum Data {
 impl Column {
     /// A column of numbers, NaN where missing.
     #[must_use]
-    pub fn numbers(name: &str, values: Numbers) -> Self {
+    pub fn numbers(name: impl Into<Name>, values: Numbers) -> Self {
         Self { name: name.into(), data: Data::Computed(values), absent: None, other: None }
     }
 
@@ -53,7 +54,7 @@ impl Column {
 
     /// A column of numbers where they stand in a ring.
     #[must_use]
-    pub fn shared(name: &str, chunks: Vec<Chunk>) -> Self {
+    pub fn shared(name: impl Into<Name>, chunks: Vec<Chunk>) -> Self {
         Self { name: name.into(), data: Data::Shared(chunks), absent: None, other: None }
     }
 
@@ -97,7 +98,7 @@ impl From<Rows> for Table {
     fn from(rows: Rows) -> Self {
         let column = |Taken { name, values, absent, other }: Taken| {
             let data = Data::Own(values);
-            Column { name, data, absent, other }
+            Column { name: (&*name).into(), data, absent, other }
         };
         let columns = rows.columns.into_iter().map(column);
         Self { columns: columns.collect(), range: 0..rows.rows, named: rows.named }
@@ -174,7 +175,7 @@ impl Table {
         }
         let slab = Arc::new(slab);
         let numbers = |column: usize| Numbers::new(&slab, column * pitch..column * pitch + rows);
-        let columns = (0..width).map(|place| Column::numbers(&name(place), numbers(place))).collect();
+        let columns = (0..width).map(|place| Column::numbers(&*name(place), numbers(place))).collect();
         Ok(Self { named: !names.is_empty(), ..Self::new(columns, rows) })
     }
 
