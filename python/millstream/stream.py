@@ -10,28 +10,23 @@ from __future__ import annotations
 import os
 import threading
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from millstream import model_file, stream_file
 from millstream._core import read_rows
 from millstream.errors import InvalidRequestError
+from millstream.stream_results import StreamResults
 from millstream.stream_rows import read_table
 from millstream.stream_settings import StreamSettings
 from millstream.stream_state import (
-    Bools,
     Configured,
     FitFailed,
     FitJob,
     FitStarted,
-    Floats,
     ModelFitted,
     Reset,
     Rows,
@@ -39,46 +34,6 @@ from millstream.stream_state import (
     StreamResult,
     StreamState,
 )
-
-
-@dataclass(frozen=True, slots=True)
-class StreamResults:
-    """What a stream says about the rows of one call: arrays of one value a row, and iterable row by row.
-
-    `score` and `raw_score` are NaN, and `is_anomaly` False, while there was no model. `imputed` (rows, columns) marks
-    the values that were missing, None when none was.
-    """
-
-    score: Floats
-    is_anomaly: Bools
-    is_alert: Bools
-    raw_score: Floats
-    samples_until_ready: NDArray[np.int64]
-    imputed: Bools | None
-    columns: tuple[str, ...]
-
-    def __len__(self) -> int:
-        return len(self.score)
-
-    def __getitem__(self, index: int) -> StreamResult:
-        scored = not np.isnan(self.score[index])
-        return StreamResult(
-            index=range(len(self))[index],
-            score=float(self.score[index]) if scored else None,
-            is_anomaly=bool(self.is_anomaly[index]) if scored else None,
-            is_alert=bool(self.is_alert[index]),
-            raw_score=float(self.raw_score[index]) if scored else None,
-            samples_until_ready=int(self.samples_until_ready[index]),
-            imputed=self._imputed(index),
-        )
-
-    def __iter__(self) -> Iterator[StreamResult]:
-        return (self[index] for index in range(len(self)))
-
-    def _imputed(self, index: int) -> tuple[str, ...]:
-        if self.imputed is None:
-            return ()
-        return tuple(name for name, missing in zip(self.columns, self.imputed[index], strict=True) if missing)
 
 
 class Stream:
@@ -179,7 +134,7 @@ class Stream:
         """
         with self._turn:
             taken = self._read(rows)
-            return _results(self._take(taken), taken.columns)
+            return StreamResults.of(self._take(taken), taken.columns)
 
     def configure(self, **changes: Any) -> None:
         """Change parameters by name.
@@ -325,27 +280,6 @@ class Stream:
             outcome = FitFailed(f"{type(error).__name__}: {error}", job.trained_to)
         with self._turn:
             self._state.apply(outcome)
-
-
-def _results(parts: list[Scored], columns: tuple[str, ...]) -> StreamResults:
-    return StreamResults(
-        score=np.concatenate([part.score for part in parts]),
-        is_anomaly=np.concatenate([part.is_anomaly for part in parts]),
-        is_alert=np.concatenate([part.is_alert for part in parts]),
-        raw_score=np.concatenate([part.raw_score for part in parts]),
-        samples_until_ready=np.concatenate([part.samples_until_ready for part in parts]),
-        imputed=_joined([part.missing for part in parts], [len(part.score) for part in parts], len(columns)),
-        columns=columns,
-    )
-
-
-def _joined(parts: list[Bools | None], lengths: list[int], columns: int) -> Bools | None:
-    if all(part is None for part in parts):
-        return None
-    blank = [
-        np.zeros((n, columns), dtype=np.bool_) if part is None else part for part, n in zip(parts, lengths, strict=True)
-    ]
-    return np.concatenate(blank)
 
 
 def _first_row(data: object) -> tuple[str, ...] | None:

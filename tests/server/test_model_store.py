@@ -5,6 +5,7 @@ import fcntl
 import json
 import os
 import shutil
+import stat
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -249,6 +250,34 @@ def test_a_disk_that_takes_nothing_changes_nothing(store, monkeypatch, step, num
     monkeypatch.undo()
     assert names(store) == before
     assert another(store).load(store.find("m")) == b"encoder old"
+
+
+CHANGES = {
+    "a new name": lambda store: save(store, text=b"encoder new"),
+    "over a name": lambda store: save(store, text=b"encoder new", overwrite=True),
+    "without an encoder": lambda store: save(store, text=b"new", overwrite=True),
+    "delete": lambda store: store.delete("m_ecod.safetensors"),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_names_that_do_not_reach_the_disk_are_taken_back(store, monkeypatch, change):
+    save(store, text=b"encoder old", overwrite=True)
+    before = names(store)
+
+    def fail(descriptor):
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        synced(descriptor)
+
+    synced = os.fsync
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(StorageFullError, match="is full"):
+        CHANGES[change](store)
+    monkeypatch.undo()
+    assert names(store) == before
+    assert (store.folder / "m_ecod_encoder.json").read_bytes() == b"encoder old"
+    assert another(store).load(another(store).find("m")) == b"encoder old"
 
 
 def test_a_folder_that_was_taken_away_is_made_again(store):

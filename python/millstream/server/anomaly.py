@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Annotated, Any, Literal
 
@@ -17,8 +17,9 @@ from millstream.encoding import checked_schema
 from millstream.errors import Refusal
 from millstream.server.endpoint import Answer, Call, Nothing
 from millstream.server.limits import NAME, raise_all
+from millstream.server.long_answer import LongAnswer, with_rows
 from millstream.server.model_store import LATEST, Stored
-from millstream.server.scored_rows import Detected, Places, Scored, detected, in_pieces, scored
+from millstream.server.scored_rows import Detected, Places, Scored, detected, scored
 from millstream.server.service import Service
 
 Normalization = Literal["standardization", "zscore", "raw"]
@@ -256,34 +257,36 @@ async def fit(call: Call[Fit]) -> FitResult:
     )
 
 
-async def score(call: Call[Score]) -> ScoreResult:
+async def score(call: Call[Score]) -> Answer | LongAnswer:
     """Score rows with a stored model."""
     stored, found, warnings = await _detect(call)
     total, count = len(found.score), int(found.is_anomaly.sum())
-    return ScoreResult(
+    result = ScoreResult(
         model=call.ask.model,
         resolved=stored.labels.name,
         backend=stored.labels.backend,
-        data=await _rows_of(call, scored, found, np.arange(total)),
+        data=[],
         total_count=total,
         summary=ScoreSummary(total, count, count / total if total else 0.0, found.threshold),
         warnings=warnings,
     )
+    return await _with_rows(call, result, scored, found, np.arange(total))
 
 
-async def detect(call: Call[Score]) -> DetectResult:
+async def detect(call: Call[Score]) -> Answer | LongAnswer:
     """The anomalies among rows, by a stored model."""
     stored, found, warnings = await _detect(call)
     places = found.is_anomaly.nonzero()[0]
-    return DetectResult(
+    result = DetectResult(
         model=call.ask.model,
         resolved=stored.labels.name,
         backend=stored.labels.backend,
-        data=await _rows_of(call, detected, found, places),
+        data=[],
         total_count=len(places),
         summary=DetectSummary(len(places), found.threshold),
         warnings=warnings,
     )
+    return await _with_rows(call, result, detected, found, places)
 
 
 async def save(call: Call[Save]) -> SaveResult:
@@ -404,14 +407,13 @@ _OTHER_SCHEMA = "'schema' differs from the one the model was fitted with, which 
 _INLINE_ROWS = 100  # half a millisecond with the slowest of the backends that score from trees
 
 
-async def _rows_of(call: Call[Score], rows_at: Any, found: Detection, places: Places) -> Any:
+async def _with_rows(
+    call: Call[Score], answer: Answer, rows_of: Callable[..., Any], found: Detection, places: Places
+) -> Answer | LongAnswer:
     call.service.limits.rows_of_answer(len(places))
-    if len(places) <= _INLINE_ANSWERS:
-        return rows_at(found, places)
-    return await call.service.in_thread(in_pieces, rows_at, found, places)
-
-
-_INLINE_ANSWERS = 1_000  # 0.2 ms
+    return await with_rows(
+        call.service, answer, "data", lambda start, end: rows_of(found, places[start:end]), len(places)
+    )
 
 
 def _params(detector: Detector) -> dict[str, Any]:

@@ -33,6 +33,7 @@ from millstream.server import requests
 from millstream.server.endpoint import INLINE_BYTES, Answer, Call, Document, Endpoint, Nothing
 from millstream.server.endpoints import ENDPOINTS
 from millstream.server.limits import check_filename, check_name
+from millstream.server.long_answer import LongAnswer
 from millstream.server.problems import JSON, Answered, answer, answered
 from millstream.server.service import Service
 
@@ -120,7 +121,17 @@ class DirectApplication(Application):
         request.route_values = match.values
         answered = await match.direct(request)
         await send({"type": "http.response.start", "status": answered.status, "headers": answered.headers})
-        await send({"type": "http.response.body", "body": answered.body})
+        if answered.more:
+            await _send_parts([answered.body, *answered.more], send)
+        else:
+            await send({"type": "http.response.body", "body": answered.body})
+
+
+async def _send_parts(parts: list[bytes], send: Any) -> None:
+    for part in parts:
+        await send({"type": "http.response.body", "body": part, "more_body": True})
+        await asyncio.sleep(0)  # others have their turn, also when the client takes all at once
+    await send({"type": "http.response.body", "body": b""})
 
 
 def build(service: Service, endpoints: tuple[Endpoint, ...] = ENDPOINTS) -> Application:
@@ -204,8 +215,9 @@ async def _answer(service: Service, endpoint: Endpoint, request: Request) -> Any
     call, warnings = _bind(service, endpoint, request, body, parsed)
     work = endpoint.handler(call)
     result = await (_while_listening(work, request) if endpoint.ends_with_client else work)
-    if warnings and isinstance(result, Answer):
-        result.warnings = warnings + (result.warnings or [])
+    answer = result.head if isinstance(result, LongAnswer) else result
+    if warnings and isinstance(answer, Answer):
+        answer.warnings = warnings + (answer.warnings or [])
     return result
 
 
@@ -321,6 +333,8 @@ async def _while_listening(work: Awaitable[Any], request: Request) -> Any:
 def _success(result: Any) -> Answered:
     if isinstance(result, Document):
         return answered(200, result.content_type, result.body)
+    if isinstance(result, LongAnswer):
+        return answered(200, JSON, *result.body())
     return answered(200, JSON, _encoder.encode(result))
 
 

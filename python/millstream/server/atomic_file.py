@@ -12,7 +12,7 @@ import errno
 import fcntl
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,7 @@ _NO_LOCKS = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL)
 @contextlib.contextmanager
 def draft(folder: Path, data: bytes) -> Iterator[Path]:
     """A new file holding `data`, on the disk; gone when the block ends, unless it was renamed."""
-    path = folder / f".{os.urandom(12).hex()}{DRAFT}"
+    path = folder / _draft_name()
     with contextlib.ExitStack() as ends:
         with locked(folder):  # nobody clears it away between its making and its lock
             descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
@@ -51,6 +51,24 @@ def locked(folder: Path) -> Iterator[int]:
         os.close(descriptor)
 
 
+@contextlib.contextmanager
+def changed(folder: int, *paths: Path) -> Iterator[None]:
+    """What the block does to the names `paths` is on the disk when it ends, or taken back. `folder` is from `locked`.
+
+    Meanwhile the files have second names, those of drafts, for the next start to clear away should the process end. On
+    a file system without such names nothing can be taken back.
+    """
+    with contextlib.ExitStack() as second_names:
+        before = _second_names(paths, second_names)
+        try:
+            yield
+            os.fsync(folder)
+        except BaseException:
+            for path, name in before.items():
+                path.unlink(missing_ok=True) if name is None else os.replace(name, path)
+            raise
+
+
 def place(source: Path, target: Path, replace: bool) -> bool:
     """Give a draft its name in one step; False when the name is taken and not to be replaced."""
     try:
@@ -66,6 +84,28 @@ def place(source: Path, target: Path, replace: bool) -> bool:
             return False
     os.replace(source, target)
     return True
+
+
+def _second_names(paths: Iterable[Path], ends: contextlib.ExitStack) -> dict[Path, Path | None]:
+    """A draft's name for each file, until `ends`; None where there is no file, nothing where files have one name."""
+    names: dict[Path, Path | None] = {}
+    for path in paths:
+        name = path.with_name(_draft_name())
+        try:
+            os.link(path, name, follow_symlinks=False)
+        except FileNotFoundError:
+            names[path] = None
+        except OSError as error:
+            if error.errno not in _NO_LINKS:
+                raise
+        else:
+            names[path] = name
+            ends.callback(name.unlink, missing_ok=True)
+    return names
+
+
+def _draft_name() -> str:
+    return f".{os.urandom(12).hex()}{DRAFT}"
 
 
 def clear_drafts(folder: Path) -> None:

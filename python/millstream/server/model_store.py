@@ -23,7 +23,16 @@ import msgspec
 
 from millstream.backend.registry import NAMES
 from millstream.errors import ConflictError, ModelFileError, NotFoundError, TooLargeError
-from millstream.server.atomic_file import clear_drafts, draft, locked, not_regular, opened, place, storage_errors
+from millstream.server.atomic_file import (
+    changed,
+    clear_drafts,
+    draft,
+    locked,
+    not_regular,
+    opened,
+    place,
+    storage_errors,
+)
 from millstream.server.limits import check_filename, is_filename
 from millstream.server.model_labels import LARGEST_HEADER, Labels, read_labels, with_labels
 from millstream.server.utc import utc
@@ -206,15 +215,16 @@ class ModelStore:
         unknown = NotFoundError(f"Model file '{filename}' not found. List them with GET /v1/ml/anomaly/models.")
         if not filename.endswith(SUFFIX) or not os.path.lexists(path):
             raise unknown
+        encoder_path = self._encoder_path(path)
         with storage_errors(), locked(self.folder) as folder:
             try:
                 if not stat.S_ISREG(path.lstat().st_mode):
                     raise not_regular(filename)
-                path.unlink()
             except FileNotFoundError:
                 raise unknown from None
-            self._encoder_path(path).unlink(missing_ok=True)
-            os.fsync(folder)
+            with changed(folder, path, encoder_path):
+                path.unlink()
+                encoder_path.unlink(missing_ok=True)
         self._forget_scan()
 
     def path_of(self, name: str, backend: str) -> Path:
@@ -263,13 +273,13 @@ class ModelStore:
             folder = drafts.enter_context(locked(self.folder))
             if not self._may_write(labels, replace, if_newest):
                 return None
-            if copy is not None:
-                place(copy, encoder_path, replace=True)
-            if not place(model, path, replace):
-                return None
-            if copy is None:
-                encoder_path.unlink(missing_ok=True)
-            os.fsync(folder)
+            with changed(folder, path, encoder_path):
+                if copy is not None:
+                    place(copy, encoder_path, replace=True)
+                if not place(model, path, replace):
+                    return None
+                if copy is None:
+                    encoder_path.unlink(missing_ok=True)
             stored = _stored(path, path.lstat(), labels)
         self._forget_scan()
         return stored

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import logging
-import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +11,8 @@ import numpy as np
 
 from millstream._core import Body
 from millstream.errors import InvalidRequestError, MillstreamError
+from millstream.server.limits import Limits, raise_all
+from millstream.stream_results import StreamResults
 from millstream.stream_rows import read_table
 from millstream.stream_settings import StreamSettings
 from millstream.stream_state import (
@@ -38,15 +39,15 @@ class Batch:
     body: Body
     sent: Mapping[str, Any]
     first_row: Callable[[], tuple[str, ...] | None]
-    most_columns: int
+    limits: Limits
     fit: FitNow
 
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """What a batch came to, and how the stream stood right after it."""
+    """What a batch came to, and how the stream stood right after it. One row's result is a list, cheaper to make."""
 
-    results: list[StreamResult]
+    results: StreamResults | list[StreamResult]
     ignored: tuple[str, ...]
     status: str
     model_version: int
@@ -114,21 +115,14 @@ class NamedStream:
             read = read_table(self.state, table, first)
         except InvalidRequestError as error:
             raise error.under("data") from None
-        if len(read.rows.columns) > batch.most_columns:
-            raise InvalidRequestError(
-                f"The rows have {len(read.rows.columns)} columns; allowed are {batch.most_columns} "
-                "(MILLSTREAM_MAX_COLUMNS); send fewer.",
-                loc=("data",),
-            )
+        raise_all([*batch.limits.columns("data", len(read.rows.columns))])
+        batch.limits.rows_of_answer(len(read.rows.values))
         return read.rows, read.ignored
 
-    def _results(self, rows: Rows, fit: FitNow) -> list[StreamResult]:
+    def _results(self, rows: Rows, fit: FitNow) -> StreamResults | list[StreamResult]:
         if len(rows.values) == 1 and (result := self.state.take_row(rows.values[0])) is not None:
             return [result]
-        results: list[StreamResult] = []
-        for part in self._score(rows, fit):
-            results.extend(_listed(part, rows.columns, len(results)))
-        return results
+        return StreamResults.of(self._score(rows, fit), rows.columns)
 
     def _score(self, rows: Rows, fit: FitNow) -> list[Scored]:
         """Score rows, cut where the first model has to be fitted: the row after it is the first one scored."""
@@ -159,28 +153,3 @@ def describe_failure(error: Exception) -> str:
         return str(error)
     _log.error("a fit of a stream failed", exc_info=error)
     return f"{type(error).__name__}: {error}"
-
-
-def _listed(part: Scored, columns: tuple[str, ...], start: int) -> Iterator[StreamResult]:
-    """The results of a part of a batch, its first row number `start` of the batch."""
-    imputed = _imputed(part, columns)
-    values = zip(
-        part.score.tolist(),
-        part.is_anomaly.tolist(),
-        part.is_alert.tolist(),
-        part.raw_score.tolist(),
-        part.samples_until_ready.tolist(),
-        strict=True,
-    )
-    for at, (score, anomaly, alert, raw, until) in enumerate(values):
-        if math.isnan(score):  # there was no model
-            yield StreamResult(start + at, None, None, alert, None, until, imputed.get(at, ()))
-        else:
-            yield StreamResult(start + at, score, anomaly, alert, raw, until, imputed.get(at, ()))
-
-
-def _imputed(part: Scored, columns: tuple[str, ...]) -> dict[int, tuple[str, ...]]:
-    if part.missing is None:
-        return {}
-    rows = np.flatnonzero(part.missing.any(axis=1)).tolist()
-    return {row: tuple(columns[at] for at in np.flatnonzero(part.missing[row])) for row in rows}

@@ -69,16 +69,18 @@ TABLE: Final[dict[type[MillstreamError], _Row]] = {
 
 
 class Answered(msgspec.Struct, frozen=True):
-    """An answer ready to be sent."""
+    """An answer ready to be sent: its body, or the first part of it and the others."""
 
     status: int
     headers: list[tuple[bytes, bytes]]
     body: bytes
+    more: list[bytes] = []
 
 
-def answered(status: int, content_type: bytes, body: bytes) -> Answered:
+def answered(status: int, content_type: bytes, body: bytes, *more: bytes) -> Answered:
     """An answer with the headers that each has."""
-    return Answered(status, [(b"content-type", content_type), (b"content-length", b"%d" % len(body))], body)
+    length = len(body) + sum(map(len, more))
+    return Answered(status, [(b"content-type", content_type), (b"content-length", b"%d" % length)], body, list(more))
 
 
 def answer(error: BaseException) -> Answered:

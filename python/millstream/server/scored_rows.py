@@ -1,24 +1,16 @@
-"""The rows in the answers of `/score` and `/detect`.
-
-Few become structs, on the event loop. Many are turned into JSON in pieces, in a thread: a million rows as structs would
-take 300 MB and hold every other request up for a second, where pieces take their JSON and a moment each.
-"""
+"""The rows in the answers of `/score` and `/detect`."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any, TypeVar, cast
+from typing import TypeVar
 
-import msgspec
 import numpy as np
-from msgspec import UNSET, Raw, Struct, UnsetType
+from msgspec import UNSET, Struct, UnsetType
 from numpy.typing import NDArray
 
 from millstream.detector import Detection
 
 Places = NDArray[np.intp]
-_PIECE = 2_048  # 2 ms of work between two looks at what else waits
-_encode = msgspec.json.Encoder().encode
 
 
 class Scored(Struct, kw_only=True):
@@ -55,16 +47,6 @@ def detected(found: Detection, places: Places) -> list[Detected]:
     columns = (places, found.score[places], found.raw_score[places])
     rows = zip(*(column.tolist() for column in columns), strict=True)
     return _marked([Detected(index=i, score=s, raw_score=r) for i, s, r in rows], found)
-
-
-def in_pieces(rows_at: Callable[[Detection, Places], Sequence[Any]], found: Detection, places: Places) -> list[Any]:
-    """What `rows_at` gives for `places`, as JSON that stands where the list would."""
-    text = bytearray(b"[")
-    for start in range(0, len(places), _PIECE):
-        text += b"," if start else b""
-        text += memoryview(_encode(rows_at(found, places[start : start + _PIECE])))[1:-1]
-    text += b"]"
-    return cast(list[Any], Raw(text))
 
 
 def _marked(rows: list[R], found: Detection) -> list[R]:

@@ -18,6 +18,7 @@ from millstream.errors import InvalidRequestError
 from millstream.server.endpoint import Answer, Call, Nothing
 from millstream.server.entries import Entry, GoneError
 from millstream.server.limits import NAME, raise_all
+from millstream.server.long_answer import LongAnswer, with_rows
 from millstream.server.named_stream import Batch, NamedStream, Taken, describe_failure
 from millstream.server.service import Service
 from millstream.server.utc import utc
@@ -119,14 +120,12 @@ _FIELDS = StreamRows.__struct_fields__  # `model` first
 _UNSENT = (UNSET,) * (len(_FIELDS) - 1)
 
 
-async def send(call: Call[StreamRows]) -> StreamingResult:
+async def send(call: Call[StreamRows]) -> Answer | LongAnswer:
     """Send rows to a stream, which the first call creates, and get their scores."""
     name, service = call.ask.model, call.service
     await service.kernels()
     sent = _sent(call)
-    batch = Batch(
-        _body(call), sent, lambda: _first_row(call.raw), service.settings.max_columns, _fit_from_thread(service)
-    )
+    batch = Batch(_body(call), sent, lambda: _first_row(call.raw), service.limits, _fit_from_thread(service))
     most = call.size // 3 + 1  # a row takes three bytes at least
 
     def here(stream: NamedStream) -> bool:
@@ -144,7 +143,7 @@ async def send(call: Call[StreamRows]) -> StreamingResult:
             service.stream_memory.recount(entry.value)
         if taken.job is not None:
             service.spawn(_retrain(service, entry, taken.job))
-    return _result(name, taken)
+    return await _answer(service, name, taken)
 
 
 async def list_all(call: Call[Nothing]) -> StreamList:
@@ -263,19 +262,22 @@ async def _retrain(service: Service, entry: Entry[NamedStream], job: FitJob) -> 
         _log.debug("'%s' was deleted while it was retrained", entry.name)
 
 
-def _result(name: str, taken: Taken) -> StreamingResult:
-    result = StreamingResult(
+async def _answer(service: Service, name: str, taken: Taken) -> Answer | LongAnswer:
+    results = taken.results
+    answer = StreamingResult(
         model=name,
         status=taken.status,
-        results=taken.results,
+        results=results if isinstance(results, list) else [],
         model_version=taken.model_version,
         samples_collected=taken.samples_collected,
         samples_until_ready=taken.samples_until_ready,
         threshold=taken.threshold,
     )
     if taken.ignored:
-        result.warnings = [f"column '{column}' is none of the stream's and was ignored" for column in taken.ignored]
-    return result
+        answer.warnings = [f"column '{column}' is none of the stream's and was ignored" for column in taken.ignored]
+    if isinstance(results, list):
+        return answer
+    return await with_rows(service, answer, "results", results.between, len(results))
 
 
 def _stats(entry: Entry[NamedStream]) -> StreamStats:
