@@ -1,14 +1,16 @@
 //! `rolling` and `lags`: features of values that are in no buffer.
 
+use std::sync::Arc;
+
 use millstream_core::compute::{Held, compute};
 use millstream_core::error::Error;
 use millstream_core::features::{Plan, Request};
-use millstream_core::rows::Values;
+use millstream_core::slab::{Numbers, Slab};
 use millstream_core::table::{Column, Table};
 use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
 
 use crate::error::raise;
-use crate::rows::floats;
 use crate::table::PyTable;
 use crate::{arrow, rows};
 
@@ -74,39 +76,50 @@ fn table(values: &Bound<'_, PyAny>) -> PyResult<Table> {
 }
 
 fn of_array(values: &Bound<'_, PyAny>) -> PyResult<Table> {
+    static ASARRAY: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
     let py = values.py();
-    let mut array = py.import("numpy")?.call_method1("asarray", (values,))?;
+    let array = ASARRAY.import(py, "numpy", "asarray")?.call1((values,))?;
     let kind: char = array.getattr("dtype")?.getattr("kind")?.extract()?;
     if !matches!(kind, 'f' | 'i' | 'u') {
         return Err(raise(Error::invalid(
             "Values that are no numbers. Send a 1-D or 2-D array of numbers, or an Arrow column or frame of them.",
         )));
     }
-    let dimensions: usize = array.getattr("ndim")?.extract()?;
-    if !matches!(dimensions, 1 | 2) {
-        return Err(raise(Error::invalid(format!(
-            "An array of {dimensions} dimensions. Send a 1-D array or, for several columns, a 2-D array."
-        ))));
+    let shape: Vec<usize> = array.getattr("shape")?.extract()?;
+    let (rows, width) = match *shape {
+        [rows] => (rows, None),
+        [rows, width] => (rows, Some(width)),
+        _ => {
+            return Err(raise(Error::invalid(format!(
+                "An array of {} dimensions. Send a 1-D array or, for several columns, a 2-D array.",
+                shape.len()
+            ))));
+        }
+    };
+    let slab = Arc::new(column_by_column(&array, rows * width.unwrap_or(1))?);
+    let numbers = |place: usize| Numbers::new(&slab, place * rows..(place + 1) * rows);
+    let columns = match width {
+        Some(width) => {
+            (0..width).map(|place| Column::numbers(&*format!("column_{place}"), numbers(place))).collect()
+        }
+        None => vec![Column::numbers("value", numbers(0))],
+    };
+    Ok(Table::new(columns, rows))
+}
+
+/// The `len` values of an array of one or two dimensions. A copy: others may change the array while it is worked on.
+fn column_by_column(array: &Bound<'_, PyAny>, len: usize) -> PyResult<Slab> {
+    static CONTIGUOUS: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    let py = array.py();
+    // NumPy turns a matrix a dozen times as fast as Python's buffers do, and leaves what needs no turning.
+    let mut turned = CONTIGUOUS.import(py, "numpy", "ascontiguousarray")?.call1((array.getattr("T")?,))?;
+    if rows::floats(&turned)?.is_none() {
+        turned = turned.call_method1("astype", ("float64",))?;
     }
-    if rows::floats(&array)?.is_none() {
-        array = array.call_method1("astype", ("float64",))?;
-    }
-    let Some(buffer) = floats(&array)? else {
+    let Some(buffer) = rows::floats(&turned)? else {
         return Err(raise(Error::invalid("Values of no native float type. Convert them to float64.")));
     };
-    let data = buffer.to_fortran_vec(py)?;
-    let column = |name: &str, values| Column::new(name, Values::Number(values));
-    Ok(match *buffer.shape() {
-        [rows, width] => {
-            let values = |place: usize| data[place * rows..][..rows].to_vec();
-            Table::new(
-                (0..width).map(|place| column(&format!("column_{place}"), values(place))).collect(),
-                rows,
-            )
-        }
-        _ => {
-            let rows = data.len();
-            Table::new(vec![column("value", data)], rows)
-        }
-    })
+    let mut slab = Slab::take(len);
+    buffer.copy_to_slice(py, &mut slab.values()[..len])?;
+    Ok(slab)
 }
