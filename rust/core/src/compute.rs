@@ -12,6 +12,10 @@ use crate::lag;
 use crate::rolling::Scratch;
 use crate::slab::{Numbers, Slab, pitch};
 
+/// An answer of more numbers than this goes past the caches: of 16 MiB, about half of what a machine's last cache
+/// holds. It is in none of them then, but 20 MB take three quarters of the time, and 100 MB half of it.
+const CACHED: usize = (16 << 20) / size_of::<f64>();
+
 /// The rows that features are computed from.
 #[derive(Clone, Copy)]
 pub struct Held {
@@ -48,7 +52,10 @@ pub fn compute(
         let mut results: Vec<&mut [f64]> =
             results.by_ref().take(layout.results).map(|result| &mut result[..rows]).collect();
         let (rolling, deltas) = results.split_at_mut(plan.windows().len() * plan.stats().len());
-        Scratch::kept(|scratch| plan.roll(values, held.first_sequence, scratch, rolling));
+        Scratch::kept(|scratch| {
+            scratch.past_caches(layout.len() > CACHED);
+            plan.roll(values, held.first_sequence, scratch, rolling);
+        });
         for (period, delta) in plan.lags().iter().zip(deltas) {
             lag::delta(&source[..layout.padded], *period, delta);
         }

@@ -29,9 +29,12 @@ struct Suffix(Fold<LANES>);
 /// Working memory, kept between calls.
 #[derive(Default)]
 pub(super) struct Memory {
-    weights: Weights,
+    /// Those of the blocks of late, newest last.
+    weights: Vec<Weights>,
     rows: Vec<Row>,
     suffix: Vec<Suffix>,
+    /// Whether results are to go past the caches, because there are more of them than caches hold.
+    pub(super) past_caches: bool,
 }
 
 #[cfg(not(loom))]
@@ -39,12 +42,11 @@ impl Memory {
     pub(super) fn bytes(&self) -> usize {
         self.rows.capacity() * size_of::<Row>()
             + self.suffix.capacity() * size_of::<Suffix>()
-            + (self.weights.share.capacity() + 2 * self.weights.before.capacity()) * size_of::<f64>()
+            + self.weights.iter().map(Weights::bytes).sum::<usize>()
     }
 }
 
 /// The factors that depend on a row's place in its block alone.
-#[derive(Default)]
 struct Weights {
     /// `1 / n` for n rows in a part; `1 / 0` stands at 0.
     share: Vec<f64>,
@@ -55,24 +57,43 @@ struct Weights {
 }
 
 impl Weights {
-    /// Makes them those of blocks of `rows` rows.
-    fn set(&mut self, rows: usize) {
-        if self.before.len() == rows {
-            return;
-        }
+    /// How many are kept: a thousand rows are done before those of three windows are made anew.
+    const KEPT: usize = 8;
+
+    fn new(rows: usize) -> Self {
         let before = |place: usize| (rows - 1 - place) as f64 / rows as f64;
-        self.share.clear();
-        self.share.extend((0..=rows).map(|n| 1.0 / n as f64));
-        self.before.clear();
-        self.before.extend((0..rows).map(before));
-        self.cross.clear();
-        self.cross.extend((0..rows).map(|place| (place + 1) as f64 * before(place)));
+        Self {
+            share: (0..=rows).map(|n| 1.0 / n as f64).collect(),
+            before: (0..rows).map(before).collect(),
+            cross: (0..rows).map(|place| (place + 1) as f64 * before(place)).collect(),
+        }
+    }
+
+    /// Those of blocks of `rows` rows.
+    fn of(rows: usize, kept: &mut Vec<Self>) -> &Self {
+        let known = kept.iter().position(|weights| weights.before.len() == rows);
+        let at = known.unwrap_or_else(|| {
+            if kept.len() == Self::KEPT {
+                kept.remove(0);
+            }
+            kept.push(Self::new(rows));
+            kept.len() - 1
+        });
+        &kept[at]
+    }
+
+    #[cfg(not(loom))]
+    fn bytes(&self) -> usize {
+        (self.share.capacity() + self.before.capacity() + self.cross.capacity()) * size_of::<f64>()
     }
 }
 
-/// The most blocks of `rows` rows to give to [`blocks`] at once.
+/// The most blocks of `rows` rows to give to [`blocks`] at once: so many that all runs start at the same place of a line,
+/// and most results are written a line at a time.
 pub(super) fn most(rows: usize) -> usize {
-    LANES * RUN.div_ceil(rows)
+    let whole_lines = SIDE >> rows.trailing_zeros().min(SIDE.trailing_zeros());
+    let unit = if whole_lines * rows <= 4 * RUN { whole_lines } else { 1 };
+    LANES * RUN.div_ceil(rows).next_multiple_of(unit)
 }
 
 /// All windows that end in whole blocks of `rows` rows, for each of which `out` has a place. `values` are those
@@ -81,16 +102,19 @@ pub(super) fn most(rows: usize) -> usize {
 pub(super) fn blocks(values: &[f64], rows: usize, turn: impl Turn, memory: &mut Memory, out: Columns<'_>) {
     let count = out[0].len() / rows;
     let length = count.div_ceil(LANES);
-    memory.weights.set(rows);
+    let weights = Weights::of(rows, &mut memory.weights);
     memory.rows.resize((length + 1) * rows, Row([0.0; LANES]));
     memory.suffix.resize(rows, Suffix(Fold::EMPTY));
-    let starts = Starts::new(std::array::from_fn(|lane| (lane * length).min(count - length) * rows));
+    let starts = Starts::new(
+        std::array::from_fn(|lane| (lane * length).min(count - length) * rows),
+        memory.past_caches,
+    );
     turn_in(values, &starts, turn, &mut memory.rows);
     let mut results = Results::new(starts, turn, out);
     for older in (0..length).map(|block| block * rows) {
         let (older, newer) = memory.rows[older..][..2 * rows].split_at(rows);
-        fold_suffixes(older, &memory.weights, &mut memory.suffix);
-        merge_prefixes(newer, &older[rows - 1], &memory.weights, &memory.suffix, &mut results);
+        fold_suffixes(older, weights, &mut memory.suffix);
+        merge_prefixes(newer, &older[rows - 1], weights, &memory.suffix, &mut results);
     }
     results.rest();
 }
@@ -150,10 +174,11 @@ fn merge_prefixes<T: Turn>(
 
 /// Turns results back and puts them in their columns.
 struct Results<'a, T> {
-    /// Of each statistic the newest rows.
+    /// Of each statistic the newest rows, each where it stands in its line.
     newest: [Square; 4],
     count: usize,
-    /// Where in its column each lane starts.
+    /// Where in its line the first row stands.
+    phase: usize,
     starts: Starts,
     turn: T,
     out: Columns<'a>,
@@ -162,36 +187,46 @@ struct Results<'a, T> {
 impl<'a, T: Turn> Results<'a, T> {
     #[inline(always)]
     fn new(starts: Starts, turn: T, out: Columns<'a>) -> Self {
-        Self { newest: [Square([[0.0; LANES]; SIDE]); 4], count: 0, starts, turn, out }
+        let phase = out[0].as_ptr().addr() / size_of::<f64>() % SIDE;
+        Self { newest: [Square([[0.0; LANES]; SIDE]); 4], count: 0, phase, starts, turn, out }
     }
 
     #[inline(always)]
     fn put(&mut self, results: [[f64; LANES]; 4]) {
+        let place = (self.count + self.phase) % SIDE;
         for (newest, results) in self.newest.iter_mut().zip(results) {
-            newest.0[self.count % SIDE] = results;
+            newest.0[place] = results;
         }
         self.count += 1;
-        if self.count.is_multiple_of(SIDE) {
-            self.write(self.count - SIDE);
+        if place == SIDE - 1 {
+            self.write();
         }
     }
 
-    /// Writes a square of each statistic, whose first row is `row`.
+    /// Writes the lines that are full.
     #[inline(always)]
-    fn write(&mut self, row: usize) {
+    fn write(&mut self) {
+        if self.count < SIDE {
+            return self.write_newest(self.count);
+        }
         for (newest, out) in self.newest.iter().zip(&mut self.out) {
-            self.turn.turn_out(newest, &self.starts, row, out);
+            self.turn.turn_out(newest, &self.starts, self.count - SIDE, out);
         }
     }
 
-    /// Writes the rows that fill no square.
+    /// Writes the rows that fill no line.
     #[inline(always)]
-    fn rest(self) {
-        let waiting = self.count % SIDE;
-        for (newest, out) in self.newest.iter().zip(self.out) {
-            for (at, results) in newest.0[..waiting].iter().enumerate() {
-                for (start, result) in self.starts.get().iter().zip(results) {
-                    out[start + self.count - waiting + at] = *result;
+    fn rest(mut self) {
+        self.write_newest(self.count.min((self.count + self.phase) % SIDE));
+        self.turn.finish(&self.starts);
+    }
+
+    #[cold]
+    fn write_newest(&mut self, rows: usize) {
+        for (newest, out) in self.newest.iter().zip(&mut self.out) {
+            for row in self.count - rows..self.count {
+                for (start, result) in self.starts.get().iter().zip(newest.0[(row + self.phase) % SIDE]) {
+                    out[start + row] = result;
                 }
             }
         }

@@ -108,6 +108,11 @@ impl Scratch {
         Self { widest, lockstep: lockstep::Memory::default(), suffix: Vec::new(), unwanted: Vec::new() }
     }
 
+    /// Whether results are to go past the caches, because there are more of them than caches hold.
+    pub(crate) fn past_caches(&mut self, past: bool) {
+        self.lockstep.past_caches = past;
+    }
+
     /// The bytes it holds.
     #[cfg(not(loom))]
     pub(crate) fn bytes(&self) -> usize {

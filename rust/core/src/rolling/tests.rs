@@ -9,16 +9,19 @@ fn kernel(values: &[f64], first_sequence: u64, window: Window) -> [Vec<f64>; 4] 
 }
 
 fn newest(values: &[f64], first_sequence: u64, rows: usize, window: Window) -> [Vec<f64>; 4] {
-    let on = |widest| {
+    let on = |widest, past_caches| {
         let mut out = std::array::from_fn(|_| vec![7.0; rows]);
         let columns = out.each_mut().map(Vec::as_mut_slice);
-        tail(&Series::new(values, first_sequence), rows, window, &mut Scratch::on(widest), columns);
+        let mut scratch = Scratch::on(widest);
+        scratch.past_caches(past_caches);
+        tail(&Series::new(values, first_sequence), rows, window, &mut scratch, columns);
         out
     };
-    let out = on(Widest::of_this_machine());
-    for widest in Widest::all() {
+    let out = on(Widest::of_this_machine(), false);
+    for (widest, past_caches) in Widest::all().flat_map(|widest| [(widest, false), (widest, true)]) {
         let bits = |column: &Vec<f64>| column.iter().map(|x| x.to_bits()).collect::<Vec<_>>();
-        assert_eq!(out.each_ref().map(bits), on(widest).each_ref().map(bits), "{widest:?}");
+        let got = on(widest, past_caches);
+        assert_eq!(out.each_ref().map(bits), got.each_ref().map(bits), "{widest:?}, {past_caches}");
     }
     out
 }

@@ -1,10 +1,16 @@
 //! Eight rows of eight values, turned so that rows become columns.
 
 #[cfg(target_arch = "x86_64")]
+use std::ptr::NonNull;
+
+#[cfg(target_arch = "x86_64")]
 use super::widest::{Avx2, Avx512};
 
 /// Values across and down.
 pub(super) const SIDE: usize = 8;
+
+/// As many values as a line of a cache holds.
+type Line = [f64; SIDE];
 
 /// A square of values, a line to a row.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -21,11 +27,13 @@ const AHEAD: usize = 2 * SIDE;
 pub(super) struct Starts {
     starts: [usize; SIDE],
     last: usize,
+    past_caches: bool,
 }
 
 impl Starts {
-    pub(super) fn new(starts: [usize; SIDE]) -> Self {
-        Self { starts, last: starts.into_iter().fold(0, usize::max) }
+    /// `past_caches`: whole lines go to memory without a look at what stood there, and are in no cache then.
+    pub(super) fn new(starts: [usize; SIDE], past_caches: bool) -> Self {
+        Self { starts, last: starts.into_iter().fold(0, usize::max), past_caches }
     }
 
     pub(super) fn get(&self) -> &[usize; SIDE] {
@@ -38,13 +46,18 @@ pub(super) trait Turn: Copy {
     /// Entry `j` of row `i` becomes entry `i` of row `j`.
     fn turn(self, rows: [&[f64; SIDE]; SIDE]) -> Square;
 
-    /// Writes row `j` of the turned square to `out` from `row` after start `j` on.
+    /// Writes row `j` of the turned square to `out` from `row` after start `j` on. What goes past the caches is there
+    /// for others after [`Turn::finish`].
     #[inline(always)]
     fn turn_out(self, square: &Square, starts: &Starts, row: usize, out: &mut [f64]) {
         for (start, turned) in starts.starts.iter().zip(self.turn(square.0.each_ref()).0) {
             out[start + row..][..SIDE].copy_from_slice(&turned);
         }
     }
+
+    /// Ends what was written with these starts.
+    #[inline(always)]
+    fn finish(self, _: &Starts) {}
 }
 
 /// In plain Rust. The compiler makes single moves of it, which costs a third of a kernel's time; hence the twins.
@@ -68,7 +81,14 @@ impl Turn for Avx2 {
 
     #[inline(always)]
     fn turn_out(self, square: &Square, starts: &Starts, row: usize, out: &mut [f64]) {
-        write(&self.turn(square.0.each_ref()), starts, row, out);
+        // SAFETY: `self` is the proof; `write` gives places that begin a line.
+        let stream = |to, line: &Line| unsafe { stream_avx2(to, line) };
+        write(&self.turn(square.0.each_ref()), starts, row, out, stream);
+    }
+
+    #[inline(always)]
+    fn finish(self, starts: &Starts) {
+        finish(starts);
     }
 }
 
@@ -82,24 +102,78 @@ impl Turn for Avx512 {
 
     #[inline(always)]
     fn turn_out(self, square: &Square, starts: &Starts, row: usize, out: &mut [f64]) {
-        write(&self.turn(square.0.each_ref()), starts, row, out);
+        // SAFETY: `self` is the proof; `write` gives places that begin a line.
+        let stream = |to, line: &Line| unsafe { stream_avx512(to, line) };
+        write(&self.turn(square.0.each_ref()), starts, row, out, stream);
+    }
+
+    #[inline(always)]
+    fn finish(self, starts: &Starts) {
+        finish(starts);
     }
 }
 
-/// The rows of a square to their places, and a call for the memory of those that come next, whether or not there is any.
+/// The rows of a square to their places. Where they do not go past the caches, calls for the memory of those that come
+/// next, whether or not there is any.
 #[cfg(target_arch = "x86_64")]
 #[inline(always)]
-fn write(square: &Square, starts: &Starts, row: usize, out: &mut [f64]) {
+fn write(
+    square: &Square,
+    starts: &Starts,
+    row: usize,
+    out: &mut [f64],
+    stream: impl Fn(NonNull<Line>, &Line),
+) {
     use std::arch::x86_64::{_MM_HINT_ET0, _mm_prefetch};
     assert!(starts.last + row + SIDE <= out.len(), "a place for each value");
-    for (start, values) in starts.starts.iter().zip(square.0) {
+    for (start, values) in starts.starts.iter().zip(&square.0) {
         // SAFETY: no start is greater than the last, from which on there is room. The hint takes any address.
         unsafe {
-            let to = out.as_mut_ptr().add(start + row);
-            _mm_prefetch::<_MM_HINT_ET0>(to.wrapping_add(AHEAD).cast());
-            to.cast::<[f64; SIDE]>().write(values);
+            let to = NonNull::from(&mut *out).cast::<f64>().add(start + row);
+            if starts.past_caches && to.addr().get().is_multiple_of(size_of::<Line>()) {
+                stream(to.cast(), values);
+            } else {
+                _mm_prefetch::<_MM_HINT_ET0>(to.as_ptr().wrapping_add(AHEAD).cast());
+                to.cast::<Line>().write(*values);
+            }
         }
     }
+}
+
+/// What was written past the caches comes before what is written after.
+#[cfg(target_arch = "x86_64")]
+#[inline(always)]
+fn finish(starts: &Starts) {
+    if starts.past_caches {
+        // SAFETY: every x86-64 has it.
+        unsafe { std::arch::x86_64::_mm_sfence() };
+    }
+}
+
+/// # Safety
+/// `to` is a place for a line, and begins one.
+#[cfg(target_arch = "x86_64")]
+#[inline]
+#[target_feature(enable = "avx2")]
+unsafe fn stream_avx2(to: NonNull<Line>, line: &Line) {
+    use std::arch::x86_64::{_mm256_loadu_pd, _mm256_stream_pd};
+    for half in [0, SIDE / 2] {
+        // SAFETY: both halves of both lines.
+        unsafe {
+            _mm256_stream_pd(to.cast::<f64>().add(half).as_ptr(), _mm256_loadu_pd(line.as_ptr().add(half)))
+        };
+    }
+}
+
+/// # Safety
+/// As of [`stream_avx2`].
+#[cfg(target_arch = "x86_64")]
+#[inline]
+#[target_feature(enable = "avx512f")]
+unsafe fn stream_avx512(to: NonNull<Line>, line: &Line) {
+    use std::arch::x86_64::{_mm512_loadu_pd, _mm512_stream_pd};
+    // SAFETY: the caller's.
+    unsafe { _mm512_stream_pd(to.cast::<f64>().as_ptr(), _mm512_loadu_pd(line.as_ptr())) };
 }
 
 /// A quarter at a time.
