@@ -7,8 +7,10 @@ use millstream_core::error::Error;
 use millstream_core::features::{Plan, Request};
 use millstream_core::slab::{Numbers, Slab};
 use millstream_core::table::{Column, Table};
+use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
+use pyo3::types::PyType;
 
 use crate::error::raise;
 use crate::table::PyTable;
@@ -66,10 +68,13 @@ fn of_table(plan: &Plan, table: &Table) -> Table {
 }
 
 fn table(values: &Bound<'_, PyAny>) -> PyResult<Table> {
+    static NDARRAY: PyOnceLock<Py<PyType>> = PyOnceLock::new();
     if let Ok(table) = values.cast::<PyTable>() {
         return Ok(table.get().table().clone());
     }
-    if arrow::speaks_arrow(values)? {
+    // An array is not asked whether it speaks Arrow: to say no takes it half a microsecond.
+    let array = values.is_exact_instance(NDARRAY.import(values.py(), "numpy", "ndarray")?);
+    if !array && arrow::speaks_arrow(values)? {
         return arrow::import(values);
     }
     of_array(values)
@@ -79,13 +84,13 @@ fn of_array(values: &Bound<'_, PyAny>) -> PyResult<Table> {
     static ASARRAY: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
     let py = values.py();
     let array = ASARRAY.import(py, "numpy", "asarray")?.call1((values,))?;
-    let kind: char = array.getattr("dtype")?.getattr("kind")?.extract()?;
+    let kind: char = array.getattr(intern!(py, "dtype"))?.getattr(intern!(py, "kind"))?.extract()?;
     if !matches!(kind, 'f' | 'i' | 'u') {
         return Err(raise(Error::invalid(
             "Values that are no numbers. Send a 1-D or 2-D array of numbers, or an Arrow column or frame of them.",
         )));
     }
-    let shape: Vec<usize> = array.getattr("shape")?.extract()?;
+    let shape: Vec<usize> = array.getattr(intern!(py, "shape"))?.extract()?;
     let (rows, width) = match *shape {
         [rows] => (rows, None),
         [rows, width] => (rows, Some(width)),
@@ -112,7 +117,8 @@ fn column_by_column(array: &Bound<'_, PyAny>, len: usize) -> PyResult<Slab> {
     static CONTIGUOUS: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
     let py = array.py();
     // NumPy turns a matrix a dozen times as fast as Python's buffers do, and leaves what needs no turning.
-    let mut turned = CONTIGUOUS.import(py, "numpy", "ascontiguousarray")?.call1((array.getattr("T")?,))?;
+    let mut turned =
+        CONTIGUOUS.import(py, "numpy", "ascontiguousarray")?.call1((array.getattr(intern!(py, "T"))?,))?;
     if rows::floats(&turned)?.is_none() {
         turned = turned.call_method1("astype", ("float64",))?;
     }

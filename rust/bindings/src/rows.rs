@@ -11,6 +11,7 @@ use millstream_core::rows::{Builder, Cell, Mode, Refusal, Wanted, write_json};
 use millstream_core::table::Table;
 use pyo3::buffer::PyBuffer;
 use pyo3::exceptions::{PyOverflowError, PyUnicodeEncodeError};
+use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{
     PyBool, PyByteArray, PyBytes, PyDict, PyFloat, PyInt, PyList, PyMapping, PyMemoryView, PySequence,
@@ -310,9 +311,10 @@ fn array(data: &Bound<'_, PyAny>, names: &[String], mut builder: Builder) -> PyR
 
 /// The array as float64 where every value of its type is one.
 pub(crate) fn floats(array: &Bound<'_, PyAny>) -> PyResult<Option<PyBuffer<f64>>> {
-    let kind = array.getattr("dtype")?;
-    let size: usize = kind.getattr("itemsize")?.extract()?;
-    let exact = match kind.getattr("kind")?.extract::<char>()? {
+    let py = array.py();
+    let kind = array.getattr(intern!(py, "dtype"))?;
+    let size: usize = kind.getattr(intern!(py, "itemsize"))?.extract()?;
+    let exact = match kind.getattr(intern!(py, "kind"))?.extract::<char>()? {
         'f' => size <= 8,
         'i' | 'u' => size <= 4,
         _ => false,
@@ -321,7 +323,7 @@ pub(crate) fn floats(array: &Bound<'_, PyAny>) -> PyResult<Option<PyBuffer<f64>>
         return Ok(None);
     }
     // The buffer of a foreign byte order passes for a native one.
-    if kind.getattr("isnative")?.is_truthy()? && size == 8 {
+    if kind.getattr(intern!(py, "isnative"))?.is_truthy()? && size == 8 {
         return PyBuffer::get(array).map(Some);
     }
     PyBuffer::get(&array.call_method1("astype", ("float64",))?).map(Some)
