@@ -39,7 +39,10 @@ def read_table(
             " send lists, or reset the stream",
             (0,),
         )
-    ignored = tuple(name for name in table.columns if name not in columns)
+    if table.columns == columns:
+        return Read(Rows(table.matrix(), columns, named), ())
+    known = frozenset(columns)
+    ignored = tuple(name for name in table.columns if name not in known)
     return Read(Rows(_by_name(table, columns), columns, named), ignored)
 
 
@@ -67,9 +70,8 @@ def _by_position(table: Table, columns: tuple[str, ...]) -> Floats:
 
 
 def _by_name(table: Table, columns: tuple[str, ...]) -> Floats:
-    if table.columns == columns:
-        return table.matrix()
     values = np.full((len(table), len(columns)), np.nan)
-    present = [at for at, name in enumerate(columns) if name in table.columns]
+    given = frozenset(table.columns)
+    present = [at for at, name in enumerate(columns) if name in given]
     values[:, present] = table.matrix([columns[at] for at in present])
     return values

@@ -49,6 +49,7 @@ RULES = [
     Rule("columns are texts", create("n3", columns=["a", 1]), 422, loc=["columns", 1]),
     Rule("columns are distinct", create("n3", columns=["a", "a"]), 422, loc=["columns", 1]),
     Rule("columns have a limit", create("n3", columns=[f"c{n}" for n in range(2001)]), 422, loc=["columns"]),
+    Rule("a million columns are refused at once", create("n3", columns=["a"] * 1_000_000), 422, loc=["columns"]),
     Rule(
         "declared features have a limit",
         create("n3", columns=[f"c{n}" for n in range(1500)], rolling_windows=[2, 3]),

@@ -82,3 +82,18 @@ def test_others_are_answered_while_a_client_takes_its_long_answer_slowly(server)
         assert ask(server, "/score", ROWS[:5], model="m")["total_count"] == 5
         (answer,) = read_answers(slow)
     assert answer.json["total_count"] == len(answer.json["data"]) == len(ROWS) * 20
+
+
+POLARS = "/v1/ml/polars"
+
+
+def test_many_values_of_a_buffer_are_those_of_its_parts(server):
+    rows = [{"a": float(at), "b": at / 8, "c": None if at % 7 else "text"} for at in range(20_000)]
+    assert server.ask("POST", f"{POLARS}/buffers", {"buffer_id": "b", "window_size": 20_000}).status == 200
+    assert server.ask("POST", f"{POLARS}/append", {"buffer_id": "b", "data": rows}).status == 200
+    long = server.ask("GET", f"{POLARS}/buffers/b/data").json
+    assert list(long) == list(server.ask("GET", f"{POLARS}/buffers/b/data?tail=1").json)
+    assert long["rows"] == len(rows)
+    assert long["data"] == rows
+    named = server.ask("GET", "/v1/ml/buffers/b/data?offset=10").json
+    assert (named["data"], named["returned_rows"]) == (rows[10:], len(rows) - 10)

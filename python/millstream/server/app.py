@@ -127,7 +127,7 @@ class DirectApplication(Application):
             await send({"type": "http.response.body", "body": answered.body})
 
 
-async def _send_parts(parts: list[bytes], send: Any) -> None:
+async def _send_parts(parts: list[bytes | memoryview], send: Any) -> None:
     for part in parts:
         await send({"type": "http.response.body", "body": part, "more_body": True})
         await asyncio.sleep(0)  # others have their turn, also when the client takes all at once
@@ -334,7 +334,8 @@ def _success(result: Any) -> Answered:
     if isinstance(result, Document):
         return answered(200, result.content_type, result.body)
     if isinstance(result, LongAnswer):
-        return answered(200, JSON, *result.body())
+        first, rest = result.body()
+        return answered(200, JSON, first, *rest)
     return answered(200, JSON, _encoder.encode(result))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from millstream.server import anomaly, buffers, health, openapi, streams
+from millstream.server import anomaly, buffers, health, openapi, polars, streams
 from millstream.server.endpoint import MAPPINGS, Endpoint, Nothing, Rows
 
 POLARS = "/v1/ml/polars"
@@ -17,32 +17,30 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     Endpoint("GET", "/ready", Nothing, health.Ready, health.ready),
     Endpoint("GET", "/openapi.json", Nothing, None, openapi.specification),
     Endpoint("GET", "/docs", Nothing, None, openapi.docs),
-    Endpoint("POST", POLARS + "/buffers", buffers.CreateBuffer, buffers.BufferCreated, buffers.create, reads_body=True),
+    Endpoint("POST", POLARS + "/buffers", polars.CreateBuffer, polars.BufferCreated, polars.create, reads_body=True),
     Endpoint(
-        "POST", POLARS + "/append", buffers.AppendRows, buffers.AppendResult, buffers.append, _APPENDED, reads_body=True
+        "POST", POLARS + "/append", polars.AppendRows, polars.AppendResult, polars.append, _APPENDED, reads_body=True
     ),
-    Endpoint(
-        "POST", POLARS + "/features", buffers.ComputeFeatures, buffers.PolarsData, buffers.features, reads_body=True
-    ),
-    Endpoint("GET", POLARS + "/buffers", Nothing, buffers.BufferList, buffers.list_all),
-    Endpoint("GET", POLARS + "/buffers/{buffer_id}", Nothing, buffers.BufferStats, buffers.stats),
-    Endpoint("GET", POLARS + "/buffers/{buffer_id}/data", buffers.ReadData, buffers.PolarsData, buffers.data),
-    Endpoint("POST", POLARS + "/buffers/{buffer_id}/clear", Nothing, buffers.BufferCleared, buffers.clear),
-    Endpoint("DELETE", POLARS + "/buffers/{buffer_id}", Nothing, buffers.BufferDeleted, buffers.delete),
-    Endpoint("POST", BUFFERS, buffers.CreateNamed, buffers.Named, buffers.create_named, reads_body=True),
-    Endpoint("GET", BUFFERS, Nothing, buffers.NamedList, buffers.list_named),
+    Endpoint("POST", POLARS + "/features", polars.ComputeFeatures, polars.PolarsData, polars.features, reads_body=True),
+    Endpoint("GET", POLARS + "/buffers", Nothing, polars.BufferList, polars.list_all),
+    Endpoint("GET", POLARS + "/buffers/{buffer_id}", Nothing, polars.BufferStats, polars.stats),
+    Endpoint("GET", POLARS + "/buffers/{buffer_id}/data", polars.ReadData, polars.PolarsData, polars.data),
+    Endpoint("POST", POLARS + "/buffers/{buffer_id}/clear", Nothing, polars.BufferCleared, polars.clear),
+    Endpoint("DELETE", POLARS + "/buffers/{buffer_id}", Nothing, polars.BufferDeleted, polars.delete),
+    Endpoint("POST", BUFFERS, buffers.CreateNamed, buffers.Named, buffers.create, reads_body=True),
+    Endpoint("GET", BUFFERS, Nothing, buffers.NamedList, buffers.list_all),
     Endpoint(
         "POST",
         BUFFERS + "/{name}/append",
         Nothing,
         buffers.NamedAppended,
-        buffers.append_named,
+        buffers.append,
         Rows("numeric", ("mappings",)),
         reads_body=True,
     ),
     Endpoint("GET", BUFFERS + "/{name}/features", Nothing, buffers.NewestFeatures, buffers.newest_features),
-    Endpoint("GET", BUFFERS + "/{name}/data", buffers.ReadNamed, buffers.NamedData, buffers.data_named),
-    Endpoint("DELETE", BUFFERS + "/{name}", Nothing, buffers.NamedDeleted, buffers.delete_named),
+    Endpoint("GET", BUFFERS + "/{name}/data", buffers.ReadNamed, buffers.NamedData, buffers.data),
+    Endpoint("DELETE", BUFFERS + "/{name}", Nothing, buffers.NamedDeleted, buffers.delete),
     Endpoint(
         "POST",
         ANOMALY + "/fit",

@@ -74,10 +74,10 @@ class Answered(msgspec.Struct, frozen=True):
     status: int
     headers: list[tuple[bytes, bytes]]
     body: bytes
-    more: list[bytes] = []
+    more: list[bytes | memoryview] = []
 
 
-def answered(status: int, content_type: bytes, body: bytes, *more: bytes) -> Answered:
+def answered(status: int, content_type: bytes, body: bytes, *more: bytes | memoryview) -> Answered:
     """An answer with the headers that each has."""
     length = len(body) + sum(map(len, more))
     return Answered(status, [(b"content-type", content_type), (b"content-length", b"%d" % length)], body, list(more))
