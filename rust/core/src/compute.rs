@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use crate::features::{Feature, Plan};
 use crate::lag;
-use crate::rolling::Scratch;
+use crate::rolling::{ABREAST, FEW, Scratch, Series};
 use crate::slab::{Numbers, Slab, pitch};
 
 /// An answer of more numbers than this goes past the caches: of 16 MiB, about half of what a machine's last cache
@@ -44,23 +44,44 @@ pub fn compute(
     let layout = Layout::new(plan, held, rows);
     let mut slab = Slab::take(layout.len());
     let (sources, results) = slab.values().split_at_mut(layout.sources());
-    let mut results = results.chunks_mut(layout.result.max(1));
-    for (column, source) in sources.chunks_mut(layout.source.max(1)).take(held.columns).enumerate() {
-        let (before, values) = source[..layout.padded].split_at_mut(layout.padded - held.rows);
-        before.fill(f64::NAN);
-        fill(column, values);
-        let mut results: Vec<&mut [f64]> =
-            results.by_ref().take(layout.results).map(|result| &mut result[..rows]).collect();
-        let (rolling, deltas) = results.split_at_mut(plan.windows().len() * plan.stats().len());
-        Scratch::kept(|scratch| {
-            scratch.past_caches(layout.len() > CACHED);
-            plan.roll(values, held.first_sequence, scratch, rolling);
-        });
-        for (period, delta) in plan.lags().iter().zip(deltas) {
-            lag::delta(&source[..layout.padded], *period, delta);
+    // One at a time, a long column is still in the caches when its features are computed.
+    let together = if rows <= FEW { ABREAST } else { 1 };
+    for first in (0..held.columns).step_by(together) {
+        let columns = first..held.columns.min(first + together);
+        let places = |of_one: usize| columns.start * of_one..columns.end * of_one;
+        let sources = &mut sources[places(layout.source)];
+        for (column, source) in columns.clone().zip(sources.chunks_mut(layout.source)) {
+            let (before, values) = source[..layout.padded].split_at_mut(layout.padded - held.rows);
+            before.fill(f64::NAN);
+            fill(column, values);
         }
+        work_out(plan, held, &layout, sources, &mut results[places(layout.results * layout.result)]);
     }
     layout.numbers(plan, &Arc::new(slab))
+}
+
+/// Computes what is no lag, of some columns.
+fn work_out(plan: &Plan, held: Held, layout: &Layout, sources: &[f64], results: &mut [f64]) {
+    let sources = sources.chunks(layout.source).map(|source| &source[..layout.padded]);
+    let mut results: Vec<&mut [f64]> =
+        results.chunks_mut(layout.result).map(|result| &mut result[..layout.rows]).collect();
+    let mut rolling = Vec::with_capacity(sources.len());
+    for (source, results) in sources.clone().zip(results.chunks_mut(layout.results.max(1))) {
+        let (rolled, deltas) = results.split_at_mut(plan.windows().len() * plan.stats().len());
+        for (period, delta) in plan.lags().iter().zip(deltas) {
+            lag::delta(source, *period, delta);
+        }
+        rolling.push(rolled);
+    }
+    if plan.windows().is_empty() {
+        return;
+    }
+    let held_values = sources.map(|source| &source[layout.padded - held.rows..]);
+    let series: Vec<_> = held_values.map(|values| Series::new(values, held.first_sequence)).collect();
+    Scratch::kept(|scratch| {
+        scratch.past_caches(layout.len() > CACHED);
+        plan.roll(&series, scratch, &mut rolling);
+    });
 }
 
 /// Where what stands in a slab.
@@ -144,7 +165,13 @@ mod tests {
     use crate::rolling::{Scratch, Series, Window, tail};
     use proptest::prelude::*;
 
-    fn of_one(feature: Feature, values: &[f64], first_sequence: u64, rows: usize) -> Vec<f64> {
+    fn of_one(
+        feature: Feature,
+        values: &[f64],
+        samples: Option<usize>,
+        first_sequence: u64,
+        rows: usize,
+    ) -> Vec<f64> {
         let newest = values.len() - rows..values.len();
         let past = |row: usize, by: usize| row.checked_sub(by).map_or(f64::NAN, |row| values[row]);
         match feature {
@@ -153,12 +180,16 @@ mod tests {
             Feature::Rolling { stat, rows: window } => {
                 let mut out = std::array::from_fn(|_| vec![7.0; rows]);
                 let columns = out.each_mut().map(Vec::as_mut_slice);
-                let window = Window::new(window, Some(2));
+                let window = Window::new(window, samples);
                 let series = Series::new(values, first_sequence);
                 tail(&series, rows, window, &mut Scratch::default(), columns);
                 out[stat as usize].clone()
             }
         }
+    }
+
+    fn value() -> impl Strategy<Value = f64> {
+        prop_oneof![300 => -9.0..9.0, 1 => Just(f64::NAN), 1 => Just(f64::INFINITY)]
     }
 
     fn bits(values: &[f64]) -> Vec<u64> {
@@ -170,23 +201,27 @@ mod tests {
 
         #[test]
         fn every_feature_of_every_column_stands_in_its_place(
-            columns in prop::collection::vec(prop::collection::vec(-9.0..9.0, 200), 0..4), held in 0usize..200,
-            rows in 0usize..200, windows in prop::sample::subsequence(vec![1, 2, 7, 40], 0..4),
-            lags in prop::sample::subsequence(vec![1, 5, 60, 300], 0..4),
-            stats in prop::sample::subsequence(vec!["mean", "std", "min", "max"], 0..4),
+            columns in prop::collection::vec(prop::collection::vec(value(), 200), 0..7), held in 0usize..200,
+            samples in prop::option::of(1usize..50), missing in any::<bool>(),
+            rows in 0usize..200, windows in prop::sample::subsequence(vec![1, 2, 7, 40], 0..=4),
+            lags in prop::sample::subsequence(vec![1, 5, 60, 300], 0..=4),
+            stats in prop::sample::subsequence(vec!["mean", "std", "min", "max"], 0..=4),
             include_lags in any::<bool>(), include_deltas in any::<bool>(),
         ) {
             let plan = Plan::new(Request {
-                windows: &windows, stats: &stats, lags: &lags, include_lags, include_deltas, min_samples: Some(2),
+                windows: &windows, stats: &stats, lags: &lags, include_lags, include_deltas,
+                min_samples: samples.map(|samples| samples as i64),
                 longest: 300,
             }).unwrap();
             let rows = rows.min(held);
+            let held_values = |x: f64| if missing || x.is_finite() { x } else { 0.5 };
+            let columns: Vec<Vec<f64>> = columns.into_iter().map(|column: Vec<f64>| column.into_iter().map(held_values).collect()).collect();
             let shape = Held { columns: columns.len(), rows: held, first_sequence: 5 };
             let mut got = compute(&plan, shape, rows, |column, values| values.copy_from_slice(&columns[column][..held]))
                 .into_iter();
             for column in &columns {
                 for feature in plan.features() {
-                    let want = of_one(feature, &column[..held], 5, rows);
+                    let want = of_one(feature, &column[..held], samples, 5, rows);
                     prop_assert_eq!(bits(&got.next().unwrap()), bits(&want), "{:?}", feature);
                 }
             }

@@ -233,7 +233,7 @@ impl Plan {
     ) {
         assert_eq!(out.len(), self.per_column(), "a slice for each feature");
         let (rolling, rest) = out.split_at_mut(self.windows.len() * self.stats.len());
-        self.roll(values, first_sequence, scratch, rolling);
+        self.roll_one(&Series::new(values, first_sequence), scratch, rolling);
         for (feature, out) in self.lag_features().zip(rest) {
             match feature {
                 Feature::Delta { rows } => lag::delta(values, rows, out),
@@ -242,17 +242,29 @@ impl Plan {
         }
     }
 
-    /// Computes the rolling features of the newest rows of one column: as many as each of `out` is long, a slice for
-    /// each statistic of each window. The first of `values` has sequence `first_sequence`; rows before it count as
-    /// missing, so [`Plan::reach`] of them belong before the newest.
-    pub(crate) fn roll(
-        &self,
-        values: &[f64],
-        first_sequence: u64,
-        scratch: &mut Scratch,
-        out: &mut [&mut [f64]],
-    ) {
-        let series = Series::new(values, first_sequence);
+    /// Computes the rolling features of the newest rows of some columns of the same rows: as many as each slice of `out`
+    /// is long, which has one for each statistic of each window of each column. [`Plan::reach`] rows belong before the
+    /// newest; those before the first count as missing.
+    pub(crate) fn roll(&self, columns: &[Series<'_>], scratch: &mut Scratch, out: &mut [&mut [&mut [f64]]]) {
+        let all = self.stats.len() == Stat::ALL.len();
+        if all && columns.len() > 1 && columns.iter().all(Series::is_finite) {
+            return self.roll_abreast(columns, scratch, out);
+        }
+        for (column, out) in columns.iter().zip(out) {
+            self.roll_one(column, scratch, out);
+        }
+    }
+
+    fn roll_abreast(&self, columns: &[Series<'_>], scratch: &mut Scratch, out: &mut [&mut [&mut [f64]]]) {
+        for (place, window) in self.windows.iter().enumerate() {
+            let stats = out.iter_mut().map(|column| column.as_chunks_mut::<{ Stat::ALL.len() }>().0);
+            let mut out: Vec<rolling::Columns<'_>> =
+                stats.map(|windows| windows[place].each_mut().map(|stat| &mut **stat)).collect();
+            rolling::abreast(columns, Window::new(*window, self.min_samples), scratch, &mut out);
+        }
+    }
+
+    fn roll_one(&self, series: &Series<'_>, scratch: &mut Scratch, out: &mut [&mut [f64]]) {
         let mut unwanted = std::mem::take(&mut scratch.unwanted);
         for (window, wanted) in self.windows.iter().zip(out.chunks_exact_mut(self.stats.len().max(1))) {
             let rows = wanted[0].len();
@@ -264,7 +276,7 @@ impl Plan {
                 None => spare.next().unwrap_or_default(),
             });
             let window = Window::new(*window, self.min_samples);
-            rolling::tail(&series, rows, window, scratch, out);
+            rolling::tail(series, rows, window, scratch, out);
         }
         scratch.unwanted = unwanted;
     }

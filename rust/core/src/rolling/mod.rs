@@ -12,6 +12,7 @@
 //!
 //! The cost per row and window is constant. NaN is a missing value.
 
+mod abreast;
 mod block;
 mod fold;
 mod live;
@@ -25,6 +26,7 @@ mod tests;
 mod turn;
 mod widest;
 
+pub(crate) use abreast::{ABREAST, FEW, abreast};
 pub use live::Live;
 pub use tail::{Series, tail};
 
@@ -93,6 +95,7 @@ pub struct Scratch {
     widest: Widest,
     lockstep: lockstep::Memory,
     suffix: Vec<part::Part>,
+    abreast: Vec<fold::Fold<ABREAST>>,
     /// Results nobody asked for.
     pub(crate) unwanted: Vec<f64>,
 }
@@ -105,7 +108,13 @@ impl Default for Scratch {
 
 impl Scratch {
     fn on(widest: Widest) -> Self {
-        Self { widest, lockstep: lockstep::Memory::default(), suffix: Vec::new(), unwanted: Vec::new() }
+        Self {
+            widest,
+            lockstep: lockstep::Memory::default(),
+            suffix: Vec::new(),
+            abreast: Vec::new(),
+            unwanted: Vec::new(),
+        }
     }
 
     /// Whether results are to go past the caches, because there are more of them than caches hold.
@@ -118,6 +127,7 @@ impl Scratch {
     pub(crate) fn bytes(&self) -> usize {
         self.lockstep.bytes()
             + self.suffix.capacity() * size_of::<part::Part>()
+            + self.abreast.capacity() * size_of::<fold::Fold<ABREAST>>()
             + self.unwanted.capacity() * size_of::<f64>()
     }
 }

@@ -5,8 +5,8 @@ use super::{Columns, Scratch, Window, lockstep};
 
 /// A column of numbers.
 pub struct Series<'a> {
-    values: &'a [f64],
-    first_sequence: u64,
+    pub(super) values: &'a [f64],
+    pub(super) first_sequence: u64,
     finite: bool,
 }
 
@@ -15,6 +15,11 @@ impl<'a> Series<'a> {
     #[must_use]
     pub fn new(values: &'a [f64], first_sequence: u64) -> Self {
         Self { values, first_sequence, finite: all_finite(values) }
+    }
+
+    /// Whether no value is missing or infinite.
+    pub(crate) fn is_finite(&self) -> bool {
+        self.finite
     }
 }
 
