@@ -42,6 +42,8 @@ def test_named_rows_are_the_same_in_every_form(data: Any) -> None:
     "data",
     [
         A, A.astype(np.float32), np.asfortranarray(A), A[:, ::-1][:, ::-1], A.astype(object), A.astype(">f8"),
+        np.hstack([A, A])[:, :2], np.repeat(A, 2, axis=0)[::2], A[::-1].copy()[::-1], np.hstack([A, A]).T[:2].T,
+        A.view(np.recarray),
         [[1, 2], (3, None)], [A[0], A[1]], b"[[1,2],[3,null]]",
     ],
 )  # fmt: skip
@@ -70,6 +72,7 @@ def test_values_keep_their_type() -> None:
     [
         ([{"a": 1}, {"a": float("inf")}], (1, "a")),
         (np.array([[1, np.inf], [-np.inf, 1]]), (0, "column_1")),
+        (np.array([[1, np.inf], [-np.inf, 1]], order="F"), (0, "column_1")),
         ([{"a": 1}, {"a": True}], (1, "a")),
         ([{"a": 1}, {"a": "1"}], (1, "a")),
         ([{"a": "x"}, {"a": 1}], (1, "a")),

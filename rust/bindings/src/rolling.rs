@@ -10,9 +10,9 @@ use millstream_core::table::{Column, Table};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::PyType;
 
 use crate::error::raise;
+use crate::numpy::is_ndarray;
 use crate::table::PyTable;
 use crate::{arrow, rows};
 
@@ -68,13 +68,11 @@ fn of_table(plan: &Plan, table: &Table) -> Table {
 }
 
 fn table(values: &Bound<'_, PyAny>) -> PyResult<Table> {
-    static NDARRAY: PyOnceLock<Py<PyType>> = PyOnceLock::new();
     if let Ok(table) = values.cast::<PyTable>() {
         return Ok(table.get().table().clone());
     }
     // An array is not asked whether it speaks Arrow: to say no takes it half a microsecond.
-    let array = values.is_exact_instance(NDARRAY.import(values.py(), "numpy", "ndarray")?);
-    if !array && arrow::speaks_arrow(values)? {
+    if !is_ndarray(values)? && arrow::speaks_arrow(values)? {
         return arrow::import(values);
     }
     of_array(values)

@@ -6,13 +6,15 @@
 use std::borrow::Cow;
 
 use millstream_core::error::Error;
+use millstream_core::matrix::Matrix;
 use millstream_core::rows::json;
 use millstream_core::rows::{Builder, Cell, Mode, Refusal, Wanted, write_json};
 use millstream_core::table::Table;
-use pyo3::buffer::PyBuffer;
+use pyo3::buffer::{PyBuffer, ReadOnlyCell};
 use pyo3::exceptions::{PyOverflowError, PyUnicodeEncodeError};
 use pyo3::intern;
 use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
 use pyo3::types::{
     PyBool, PyByteArray, PyBytes, PyDict, PyFloat, PyInt, PyList, PyMapping, PyMemoryView, PySequence,
     PyString, PyTuple,
@@ -20,6 +22,7 @@ use pyo3::types::{
 
 use crate::arrow;
 use crate::error::raise;
+use crate::numpy::is_ndarray;
 use crate::table::PyTable;
 
 /// The items of one mapping; kept between rows.
@@ -62,6 +65,8 @@ pub(crate) fn read(
         mapping(&mut builder, row, &mut Vec::new())?;
     } else if let Ok(table) = data.cast::<PyTable>() {
         return taken(table.get().table().clone(), mode);
+    } else if is_ndarray(data)? {
+        return array(data, &names, builder);
     } else if let Some(bytes) = bytes(data)? {
         return data.py().detach(|| json::read_rows(&bytes, mode, wanted)).map(Table::from).map_err(raise);
     } else if arrow::speaks_arrow(data)? {
@@ -297,7 +302,7 @@ fn array(data: &Bound<'_, PyAny>, names: &[String], mut builder: Builder) -> PyR
     match dimensions {
         1 => list(&mut builder, &data.call_method0("tolist")?)?,
         2 => match floats(data)? {
-            Some(floats) => return matrix(data.py(), &floats, names),
+            Some(floats) => return matrix(data, &floats, names),
             None => python_rows(&mut builder, &data.call_method0("tolist")?)?,
         },
         _ => {
@@ -329,19 +334,26 @@ pub(crate) fn floats(array: &Bound<'_, PyAny>) -> PyResult<Option<PyBuffer<f64>>
     PyBuffer::get(&array.call_method1("astype", ("float64",))?).map(Some)
 }
 
-/// An array in whatever order, turned into columns in one go.
-fn matrix(py: Python<'_>, floats: &PyBuffer<f64>, names: &[String]) -> PyResult<Table> {
+/// An array in whatever order, taken apart into columns in one go.
+fn matrix(data: &Bound<'_, PyAny>, floats: &PyBuffer<f64>, names: &[String]) -> PyResult<Table> {
+    let py = data.py();
     let [rows, width] = *floats.shape() else { unreachable!("two dimensions") };
-    let table = if let Some(cells) = floats.as_slice(py) {
-        Table::from_matrix(rows, width, names, |column, from, out| {
-            let values = cells.get(from * width + column..).unwrap_or_default().iter().step_by(width);
-            out.iter_mut().zip(values).for_each(|(out, value)| *out = value.get());
-        })
+    let copied;
+    let cells = if let Some(cells) = floats.as_slice(py) {
+        Matrix::Rows(cells)
+    } else if let Some(cells) = floats.as_fortran_slice(py) {
+        Matrix::Columns(cells)
     } else {
-        let values = floats.to_fortran_vec(py)?;
-        Table::from_matrix(rows, width, names, |column, from, out| {
-            out.copy_from_slice(&values[column * rows + from..][..out.len()]);
-        })
+        copied = contiguous(data)?;
+        Matrix::Rows(copied.as_slice(py).unwrap_or_default())
     };
-    table.map_err(raise)
+    Table::from_matrix(cells, rows, width, names, ReadOnlyCell::get).map_err(raise)
+}
+
+/// A copy row after row: NumPy makes one a dozen times as fast as Python's buffers do.
+fn contiguous(array: &Bound<'_, PyAny>) -> PyResult<PyBuffer<f64>> {
+    static CONTIGUOUS: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    let py = array.py();
+    let copy = CONTIGUOUS.import(py, "numpy", "ascontiguousarray")?.call1((array, intern!(py, "float64")))?;
+    PyBuffer::get(&copy)
 }

@@ -9,6 +9,8 @@ pub mod compute;
 pub mod error;
 pub mod features;
 pub mod lag;
+#[cfg(not(loom))]
+pub mod matrix;
 pub mod name;
 #[cfg(all(target_os = "linux", not(miri)))]
 mod pages;

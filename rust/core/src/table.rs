@@ -6,6 +6,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
+use crate::matrix::Matrix;
 use crate::name::Name;
 use crate::ring::Chunk;
 use crate::rows::write_json::{Cells, Writer};
@@ -105,9 +106,6 @@ impl From<Rows> for Table {
     }
 }
 
-/// Rows of a matrix turned at once: of dozens of columns they fit into the nearest cache.
-const TURNED: usize = 64;
-
 fn check_width(width: usize, names: &[String]) -> Result<()> {
     if width > MAX_COLUMNS {
         return Err(Error::invalid(format!(
@@ -121,6 +119,13 @@ fn check_width(width: usize, names: &[String]) -> Result<()> {
         )));
     }
     Ok(())
+}
+
+/// The row and the column of the first infinite number, row by row.
+#[cold]
+fn first_infinite(columns: &[&mut [f64]]) -> Option<(usize, usize)> {
+    let first = |column: &[f64]| column.iter().position(|value| value.is_infinite());
+    columns.iter().enumerate().filter_map(|(place, column)| Some((first(column)?, place))).min()
 }
 
 impl Table {
@@ -141,35 +146,31 @@ impl Table {
         Self { columns: columns.into(), range: 0..rows, named: true }
     }
 
-    /// A table of `rows` times `width` numbers, NaN where missing. `names` are those of the columns, or none. `copy`
-    /// writes the values of a column, from a row on, to a slice.
+    /// A table of `rows` times `width` numbers, NaN where missing. `names` are those of the columns, or none; `number`
+    /// gives that of a cell.
     ///
     /// # Errors
     /// An infinite number, too many columns, or another number of columns than of names.
-    pub fn from_matrix(
+    ///
+    /// # Panics
+    /// If the matrix has another number of cells.
+    pub fn from_matrix<T>(
+        matrix: Matrix<'_, T>,
         rows: usize,
         width: usize,
         names: &[String],
-        copy: impl Fn(usize, usize, &mut [f64]),
+        number: impl Fn(&T) -> f64,
     ) -> Result<Self> {
         check_width(width, names)?;
+        assert_eq!(matrix.cells().len(), rows * width, "a number for each cell");
         let name = |place: usize| names.get(place).cloned().unwrap_or_else(|| format!("column_{place}"));
         let pitch = pitch(rows);
         let mut slab = Slab::take(width * pitch);
-        let mut infinite = None;
-        for from in (0..rows).step_by(TURNED) {
-            let to = rows.min(from + TURNED);
-            for column in 0..width {
-                let out = &mut slab.values()[column * pitch..][from..to];
-                copy(column, from, out);
-                // Without an early exit the compiler looks at several values at a time.
-                if out.iter().fold(false, |infinite, value| infinite | value.is_infinite()) {
-                    let first = out.iter().position(|value| value.is_infinite()).unwrap_or(0);
-                    infinite = infinite.into_iter().chain([(from + first, column)]).min();
-                }
-            }
-        }
-        if let Some((row, column)) = infinite {
+        let starts = slab.values().chunks_exact_mut(pitch.max(1)).take(width);
+        let mut columns: Vec<_> = starts.map(|column| &mut column[..rows]).collect();
+        if matrix.write(&mut columns, number)
+            && let Some((row, column)) = first_infinite(&columns)
+        {
             let name = name(column);
             return Err(Error::cell(row as u64, &name, Refusal::Infinite.sentence("", &name)));
         }
@@ -419,10 +420,7 @@ mod tests {
 
     fn of_rows(values: &[f64], width: usize, names: &[&str]) -> Result<Table> {
         let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
-        Table::from_matrix(values.len() / width, width, &names, |column, from, out| {
-            let column = values.iter().skip(from * width + column).step_by(width);
-            out.iter_mut().zip(column).for_each(|(out, value)| *out = *value);
-        })
+        Table::from_matrix(Matrix::Rows(values), values.len() / width, width, &names, |value| *value)
     }
 
     #[test]
