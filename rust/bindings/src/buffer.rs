@@ -7,10 +7,11 @@ use millstream_core::error::Error;
 use millstream_core::rows::{Mode, Wanted};
 use pyo3::exceptions::PyOverflowError;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyFloat, PyInt, PyString, PyTuple};
+use pyo3::types::{PyDict, PyString, PyTuple};
 
 use crate::error::raise;
 use crate::numpy::array_of;
+use crate::one_row::{plain_number, read_in_order};
 use crate::rows::read;
 use crate::table::PyTable;
 
@@ -40,65 +41,46 @@ impl PyBuffer {
             Err(TryLockError::WouldBlock) => Err(raise(Error::WriterBusy)),
         }
     }
+
+    /// [`Writer::take`], if nobody else writes.
+    #[inline(always)]
+    pub(crate) fn take(&self, row: &Bound<'_, PyDict>) -> bool {
+        self.writer.try_lock().is_ok_and(|mut writer| writer.take(row))
+    }
 }
 
 impl Writer {
-    /// Takes in a dictionary of just the columns, all of them numbers: the commonest call, without a table between.
-    /// False, and nothing happens, for any other.
-    fn take(&mut self, row: &Bound<'_, PyDict>) -> PyResult<bool> {
-        if self.keys.len() != self.buffer.columns() {
-            self.learn(row.py());
-        }
+    /// Takes in a dictionary of just the columns, all of them numbers: without a table between. False, and nothing
+    /// happens, for any other.
+    #[inline(always)]
+    fn take(&mut self, row: &Bound<'_, PyDict>) -> bool {
         if self.keys.is_empty() || row.len() != self.keys.len() {
-            return Ok(false);
+            return false;
         }
-        self.row.clear();
-        if !self.read_in_order(row) {
-            self.row.clear();
-            if !self.read_by_name(row) {
-                return Ok(false);
-            }
-        }
-        self.buffer.append_row(&self.row).map_err(raise)?;
-        Ok(true)
+        let read = read_in_order(row, &self.keys, &mut self.row) || self.read_by_name(row);
+        // What it refuses (infinite numbers) is refused once more, with the right words.
+        read && self.buffer.append_row(&self.row).is_ok()
     }
 
-    fn learn(&mut self, py: Python<'_>) {
-        if self.buffer.takes_plain_rows() {
-            self.keys = self.buffer.names().map(|name| PyString::intern(py, name).unbind()).collect();
-        }
-    }
-
-    /// Keys are the very objects of the columns, in their order: so it is nearly always, since Python interns names.
-    /// A value is looked at only if it is a plain number, so no code runs that could change the row.
-    #[inline]
-    fn read_in_order(&mut self, row: &Bound<'_, PyDict>) -> bool {
-        row.iter().zip(&self.keys).all(|((key, value), name)| {
-            key.is(name) && plain_number(&value).map(|number| self.row.push(number)).is_some()
-        })
-    }
-
+    /// Keys of other objects with the same names: JSON has them. Plain ones, so that no code of theirs runs.
+    #[cold]
     fn read_by_name(&mut self, row: &Bound<'_, PyDict>) -> bool {
-        self.keys.iter().all(|name| {
-            let value = row.get_item(name.bind(row.py()));
-            let number = value.ok().flatten().and_then(|value| plain_number(&value));
-            number.map(|number| self.row.push(number)).is_some()
-        })
+        row.iter().all(|(key, _)| key.is_exact_instance_of::<PyString>())
+            && self.keys.iter().zip(&mut self.row).all(|(name, into)| {
+                let value = row.get_item(name.bind(row.py())).ok().flatten();
+                value.and_then(|value| plain_number(&value)).map(|number| *into = number).is_some()
+            })
     }
-}
 
-/// A float that is not infinite, a small integer, or None; NaN where missing.
-#[inline]
-fn plain_number(value: &Bound<'_, PyAny>) -> Option<f64> {
-    const EXACT: i64 = 1 << 53;
-    if let Ok(float) = value.cast_exact::<PyFloat>() {
-        return Some(float.value()).filter(|float| !float.is_infinite());
+    /// Makes ready for plain rows, if the buffer takes such. Its columns change in tables only.
+    fn learn(&mut self, py: Python<'_>) {
+        if self.keys.len() != self.buffer.columns() {
+            let names = self.buffer.takes_plain_rows().then(|| self.buffer.names());
+            let keys = names.into_iter().flatten().map(|name| PyString::intern(py, name).unbind());
+            self.keys = keys.collect();
+            self.row = vec![0.0; self.keys.len()];
+        }
     }
-    if let Ok(integer) = value.cast_exact::<PyInt>() {
-        let integer = integer.extract::<i64>().ok()?;
-        return (-EXACT..=EXACT).contains(&integer).then_some(integer as f64);
-    }
-    value.is_none().then_some(f64::NAN)
 }
 
 #[pymethods]
@@ -126,14 +108,11 @@ impl PyBuffer {
     /// Takes in one row or many, or none of them; how many.
     fn append(&self, data: &Bound<'_, PyAny>) -> PyResult<usize> {
         let mut writer = self.claim()?;
-        if let Ok(row) = data.cast_exact::<PyDict>()
-            && writer.take(row)?
-        {
-            return Ok(1);
-        }
         let table = read(data, None, Mode::Typed, &Wanted::default())?;
         let buffer = &mut writer.buffer;
-        data.py().detach(|| buffer.append(&table)).map_err(raise)
+        let count = data.py().detach(|| buffer.append(&table)).map_err(raise)?;
+        writer.learn(data.py());
+        Ok(count)
     }
 
     /// The newest `tail` rows, or all.

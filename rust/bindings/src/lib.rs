@@ -8,6 +8,7 @@ mod body;
 mod buffer;
 mod error;
 mod numpy;
+mod one_row;
 mod rolling;
 mod rows;
 mod table;
@@ -15,6 +16,8 @@ mod window;
 
 #[pymodule]
 mod _core {
+    use pyo3::prelude::*;
+
     #[pymodule_export]
     use super::body::{Body, read_body};
     #[pymodule_export]
@@ -27,4 +30,9 @@ mod _core {
     use super::table::PyTable;
     #[pymodule_export]
     use super::window::{Window, WindowRows};
+
+    #[pymodule_init]
+    fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
+        super::one_row::install(&module.py().get_type::<PyBuffer>())
+    }
 }

@@ -87,8 +87,6 @@ struct Lanes {
     live: Live,
     /// A row: the values, then each feature of all columns.
     row: Vec<f64>,
-    /// Whether a number of the row may be missing.
-    may_miss: bool,
 }
 
 impl Lanes {
@@ -104,33 +102,48 @@ impl Lanes {
                 places: now.iter().map(|(_, place)| *place).collect(),
                 live: Live::new(plan, count),
                 row: vec![0.0; count * (1 + plan.per_column())],
-                may_miss: false,
             });
         }
         all
     }
 
-    /// Takes in the values that `value` gives for each lane and its column.
+    /// Takes in the values that `value` gives for each lane and its column, and writes them with their features if there
+    /// is a row of the ring `to` write to: one of those opened last.
     #[inline(always)]
-    fn keep_up(&mut self, sequence: u64, value: impl Fn(usize, usize) -> f64) {
-        let (values, features) = self.row.split_at_mut(self.columns.len());
-        for (lane, (value_here, column)) in values.iter_mut().zip(&self.columns).enumerate() {
-            *value_here = value(lane, *column);
-        }
-        self.may_miss = values.iter().fold(false, |missing, value| missing | value.is_nan());
-        if !features.is_empty() {
-            self.may_miss |= self.live.push(sequence, values, features);
+    fn take(
+        &mut self,
+        sequence: u64,
+        value: impl Fn(usize, usize) -> f64,
+        to: Option<(&mut Ring<Columns>, usize)>,
+    ) {
+        match *self.columns {
+            [a] => self.keep_up(sequence, [value(0, a)], to),
+            [a, b] => self.keep_up(sequence, [value(0, a), value(1, b)], to),
+            [a, b, c, d] => {
+                self.keep_up(sequence, [value(0, a), value(1, b), value(2, c), value(3, d)], to);
+            }
+            _ => unreachable!("1, 2 or 4 columns"),
         }
     }
 
-    /// Writes the row taken in last to row `row` of those opened last.
     #[inline(always)]
-    fn write(&self, ring: &mut Ring<Columns>, row: usize) {
-        match *self.places {
-            [a] => ring.put_row(row, [a], &self.row, self.may_miss),
-            [a, b] => ring.put_row(row, [a, b], &self.row, self.may_miss),
-            [a, b, c, d] => ring.put_row(row, [a, b, c, d], &self.row, self.may_miss),
-            _ => unreachable!("1, 2 or 4 columns"),
+    fn keep_up<const L: usize>(
+        &mut self,
+        sequence: u64,
+        values: [f64; L],
+        to: Option<(&mut Ring<Columns>, usize)>,
+    ) {
+        let Some((into, features)) = self.row.split_first_chunk_mut::<L>() else {
+            unreachable!("a value for each")
+        };
+        *into = values;
+        let mut may_miss = values.iter().fold(false, |missing, value| missing | value.is_nan());
+        if !features.is_empty() {
+            may_miss |= self.live.push(sequence, &*into, features);
+        }
+        if let Some((ring, row)) = to {
+            let Ok(places) = <[usize; L]>::try_from(&*self.places) else { unreachable!("a place for each") };
+            ring.put_row(row, places, &self.row, may_miss);
         }
     }
 
@@ -417,8 +430,7 @@ impl Buffer {
             let sources: Vec<_> = lanes.columns.iter().map(|at| columns[*at].numbers.as_deref()).collect();
             for row in 0..rows {
                 let value = |lane: usize, _| sources[lane].map_or(f64::NAN, |values| values[from + row]);
-                lanes.keep_up(first + row as u64, value);
-                lanes.write(&mut self.ring, row);
+                lanes.take(first + row as u64, value, Some((&mut self.ring, row)));
             }
         }
     }
@@ -464,8 +476,7 @@ impl Buffer {
         self.ring.open(1);
         let sequence = self.ring.written() - 1;
         for lanes in &mut self.lanes {
-            lanes.keep_up(sequence, |_, column| row[column]);
-            lanes.write(&mut self.ring, 0);
+            lanes.take(sequence, |_, column| row[column], Some((&mut self.ring, 0)));
         }
     }
 

@@ -86,7 +86,8 @@ impl Buffer {
         }
         for lanes in &mut self.lanes {
             for row in 0..rows {
-                lanes.keep_up(first + row as u64, |_, column| places[column * (1 + per_column) * rows + row]);
+                let value = |_, column: usize| places[column * (1 + per_column) * rows + row];
+                lanes.take(first + row as u64, value, None);
             }
         }
         self.publish();

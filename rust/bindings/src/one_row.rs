@@ -1,0 +1,156 @@
+//! `Buffer.append` of one dictionary of numbers, the commonest call, below PyO3: its way from Python to a method and
+//! over a dictionary took longer than the row itself. Whatever else comes goes on to the method that PyO3 made.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::ptr;
+
+use pyo3::ffi;
+use pyo3::panic::PanicException;
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::sync::critical_section::with_critical_section;
+use pyo3::types::{PyDict, PyString, PyTuple, PyType};
+
+use crate::buffer::PyBuffer;
+
+/// `Buffer.append` as PyO3 made it.
+static WHOLE: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+
+/// Puts the short way before the method `append` of the class.
+pub(crate) fn install(class: &Bound<'_, PyType>) -> PyResult<()> {
+    let py = class.py();
+    let whole = class.getattr("append")?;
+    if WHOLE.set(py, whole.unbind()).is_err() {
+        return Ok(()); // the class has it already
+    }
+    let method = Box::leak(Box::new(ffi::PyMethodDef {
+        ml_name: c"append".as_ptr(),
+        ml_meth: ffi::PyMethodDefPointer { PyCFunctionFastWithKeywords: append },
+        ml_flags: ffi::METH_FASTCALL | ffi::METH_KEYWORDS,
+        ml_doc: c"append($self, data)\n--\n\nTakes in one row or many, or none of them; how many.".as_ptr(),
+    }));
+    // SAFETY: a class and a definition that is never dropped; what comes back is a new reference, or null with an
+    // error set.
+    let method = unsafe {
+        let method = ffi::PyDescr_NewMethod(class.as_type_ptr(), method);
+        Bound::from_owned_ptr_or_err(py, method)?
+    };
+    class.setattr("append", method)
+}
+
+/// What Python calls.
+///
+/// # Safety
+/// Python's: attached, `slf` an instance of the class (the descriptor sees to it), `count` arguments and then one for
+/// each of `names`, all of them alive until it returns.
+unsafe extern "C" fn append(
+    slf: *mut ffi::PyObject,
+    arguments: *const *mut ffi::PyObject,
+    count: ffi::Py_ssize_t,
+    names: *mut ffi::PyObject,
+) -> *mut ffi::PyObject {
+    let answer = catch_unwind(AssertUnwindSafe(|| {
+        // SAFETY: the caller's; one argument is there.
+        if count == 1 && names.is_null() && unsafe { take(slf, *arguments) } {
+            // SAFETY: attached.
+            return Ok(unsafe { ffi::PyLong_FromLong(1) });
+        }
+        // SAFETY: the caller's.
+        Python::attach(|py| unsafe { whole(py, slf, arguments, count, names) })
+    }));
+    let answer = answer.unwrap_or_else(|_| Err(PanicException::new_err("a row that could not be taken in")));
+    answer.unwrap_or_else(|error| {
+        Python::attach(|py| error.restore(py));
+        ptr::null_mut()
+    })
+}
+
+/// Takes in the row if it is a dictionary of just the columns, all of them numbers, and nobody else writes. False, and
+/// nothing happens, else.
+///
+/// # Safety
+/// Attached, and `slf` is a buffer.
+#[inline(always)]
+unsafe fn take(slf: *mut ffi::PyObject, row: *mut ffi::PyObject) -> bool {
+    // SAFETY: the caller's.
+    let (slf, row) = unsafe {
+        let py = Python::assume_attached();
+        (Borrowed::from_ptr(py, slf).cast_unchecked::<PyBuffer>(), Borrowed::from_ptr(py, row))
+    };
+    row.cast_exact::<PyDict>().is_ok_and(|row| slf.get().take(&row))
+}
+
+/// The same call of the method that PyO3 made.
+///
+/// # Safety
+/// As of [`append`].
+#[cold]
+unsafe fn whole(
+    py: Python<'_>,
+    slf: *mut ffi::PyObject,
+    arguments: *const *mut ffi::PyObject,
+    count: ffi::Py_ssize_t,
+    names: *mut ffi::PyObject,
+) -> PyResult<*mut ffi::PyObject> {
+    // SAFETY: the caller's.
+    let argument = |at: usize| unsafe { Bound::from_borrowed_ptr(py, *arguments.add(at)) };
+    // SAFETY: the caller's; names are null or a tuple.
+    let (slf, names) =
+        unsafe { (Bound::from_borrowed_ptr(py, slf), Bound::from_borrowed_ptr_or_opt(py, names)) };
+    let count = count.cast_unsigned();
+    let positional =
+        PyTuple::new(py, std::iter::once(slf).chain((0..count).map(argument)).collect::<Vec<_>>())?;
+    let named = PyDict::new(py);
+    for (at, name) in names.iter().flat_map(|names| names.try_iter()).flatten().enumerate() {
+        named.set_item(name?, argument(count + at))?;
+    }
+    let method = WHOLE.get(py).map(|method| method.bind(py));
+    let Some(method) = method else { unreachable!("set before this one stands in the class") };
+    Ok(method.call(positional, Some(&named))?.into_ptr())
+}
+
+/// Reads the values of a row whose keys are these very objects in this order, and whose values are plain numbers: so it
+/// is nearly always, since Python interns names. No code of Python's runs meanwhile.
+#[inline(always)]
+pub(crate) fn read_in_order(row: &Bound<'_, PyDict>, keys: &[Py<PyString>], values: &mut [f64]) -> bool {
+    with_critical_section(row, || {
+        let (mut place, mut key, mut value) = (0, ptr::null_mut(), ptr::null_mut());
+        keys.iter().zip(values).all(|(name, into)| {
+            // SAFETY: attached, and a dictionary; key and value stand where the dictionary has them, which nobody
+            // changes meanwhile.
+            unsafe {
+                ffi::PyDict_Next(row.as_ptr(), &raw mut place, &raw mut key, &raw mut value) != 0
+                    && key == name.as_ptr()
+                    && number(value).map(|number| *into = number).is_some()
+            }
+        })
+    })
+}
+
+/// A float, a small integer, or None; NaN where missing.
+#[inline(always)]
+pub(crate) fn plain_number(value: &Bound<'_, PyAny>) -> Option<f64> {
+    // SAFETY: attached, and an object.
+    unsafe { number(value.as_ptr()) }
+}
+
+/// As above.
+///
+/// # Safety
+/// Attached, and `value` is an object.
+#[inline(always)]
+unsafe fn number(value: *mut ffi::PyObject) -> Option<f64> {
+    const EXACT: i64 = 1 << 53;
+    // SAFETY: the caller's; numbers of exactly these types convert without an error and without code of Python's.
+    unsafe {
+        if ffi::PyFloat_CheckExact(value) != 0 {
+            return Some(ffi::PyFloat_AsDouble(value));
+        }
+        if ffi::PyLong_CheckExact(value) != 0 {
+            let mut beyond = 0;
+            let integer = ffi::PyLong_AsLongLongAndOverflow(value, &raw mut beyond);
+            return (beyond == 0 && (-EXACT..=EXACT).contains(&integer)).then_some(integer as f64);
+        }
+        (value == ffi::Py_None()).then_some(f64::NAN)
+    }
+}
