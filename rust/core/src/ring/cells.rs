@@ -6,8 +6,12 @@
 //! read, so the two never race (the loom models check it cell by cell).
 
 use std::ops::Range;
-use std::sync::atomic::{AtomicUsize, Ordering};
+#[cfg(not(loom))]
+use std::ptr::NonNull;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
+#[cfg(not(loom))]
+use crate::slab::Slab;
 use crate::slab::pitch;
 
 #[cfg(loom)]
@@ -21,11 +25,11 @@ const LINE: usize = 8;
 
 /// A column's rows stand one after the other, column after column.
 pub(super) struct Numbers {
-    cells: Box<[UnsafeCell<f64>]>,
+    cells: Memory,
     /// Cells from one column to the next.
     pitch: usize,
     gaps: Box<[Gaps]>,
-    /// Whether its pages were never written before: then they take memory only up to the newest row.
+    /// Whether the memory was never written before: then it takes pages only up to the newest row.
     fresh: bool,
 }
 
@@ -52,15 +56,11 @@ unsafe impl Sync for Numbers {}
 impl std::panic::RefUnwindSafe for Numbers {}
 
 impl Numbers {
-    /// Zeros.
+    /// Cells that hold anything.
     pub(super) fn new(rows: usize, columns: usize) -> Self {
         let pitch = pitch(rows);
-        Self {
-            cells: zeros(pitch * columns),
-            pitch,
-            gaps: (0..columns).map(|_| Gaps::new()).collect(),
-            fresh: true,
-        }
+        let (cells, fresh) = Memory::take(pitch * columns);
+        Self { cells, pitch, gaps: (0..columns).map(|_| Gaps::new()).collect(), fresh }
     }
 
     /// What it takes when `rows` rows are written.
@@ -74,6 +74,13 @@ impl Numbers {
     pub(super) fn reset(&mut self) {
         self.gaps.fill_with(Gaps::new);
         self.fresh = false;
+    }
+
+    /// Has its memory kept for later segments once the readers that still look at it let go. To a writer beside readers,
+    /// new pages for each segment that they hold cost half as much as its rows.
+    pub(super) fn keep(&self) {
+        // Relaxed: whoever drops it last sees what was done before the others let go.
+        self.cells.kept.store(true, Ordering::Relaxed);
     }
 
     /// Whether one of the published rows `from..to` of a column may be missing.
@@ -253,15 +260,69 @@ impl Numbers {
     }
 }
 
-/// Pages that nobody has written yet cost nothing: they are asked for as zeros.
+/// The memory of the cells.
 #[cfg(not(loom))]
-fn zeros(cells: usize) -> Box<[UnsafeCell<f64>]> {
-    let zeros = Box::into_raw(vec![0.0_f64; cells].into_boxed_slice());
-    // SAFETY: an UnsafeCell<f64> is laid out as an f64, and the box is the only owner.
-    unsafe { Box::from_raw(zeros as *mut [UnsafeCell<f64>]) }
+struct Memory {
+    start: NonNull<UnsafeCell<f64>>,
+    cells: usize,
+    /// Only to be dropped: its numbers are looked at through `start` alone.
+    slab: Slab,
+    /// Whether it is for later segments when nobody looks at it any more.
+    kept: AtomicBool,
+}
+
+#[cfg(not(loom))]
+impl Memory {
+    /// Memory for as many cells, and whether it is new. Pages that nobody has written yet cost nothing.
+    fn take(cells: usize) -> (Self, bool) {
+        let (mut slab, new) = Slab::take_growing(cells);
+        let start = NonNull::from(&mut slab.values()[..cells]).cast();
+        (Self { start, cells, slab, kept: AtomicBool::new(false) }, new)
+    }
+}
+
+#[cfg(not(loom))]
+impl Drop for Memory {
+    fn drop(&mut self) {
+        if !*self.kept.get_mut() {
+            std::mem::take(&mut self.slab).free();
+        }
+    }
+}
+
+#[cfg(not(loom))]
+impl std::ops::Deref for Memory {
+    type Target = [UnsafeCell<f64>];
+
+    #[inline(always)]
+    fn deref(&self) -> &[UnsafeCell<f64>] {
+        // SAFETY: the slab holds as many numbers, of which any bits are one, and nobody else gets at them; an
+        // UnsafeCell<f64> is laid out as an f64.
+        unsafe { std::slice::from_raw_parts(self.start.as_ptr(), self.cells) }
+    }
 }
 
 #[cfg(loom)]
-fn zeros(cells: usize) -> Box<[UnsafeCell<f64>]> {
-    (0..cells).map(|_| UnsafeCell::new(0.0)).collect()
+struct Memory {
+    cells: Box<[UnsafeCell<f64>]>,
+    kept: AtomicBool,
+}
+
+#[cfg(loom)]
+impl Memory {
+    fn take(cells: usize) -> (Self, bool) {
+        (
+            Self { cells: (0..cells).map(|_| UnsafeCell::new(0.0)).collect(), kept: AtomicBool::new(false) },
+            true,
+        )
+    }
+}
+
+#[cfg(loom)]
+impl std::ops::Deref for Memory {
+    type Target = [UnsafeCell<f64>];
+
+    fn deref(&self) -> &[UnsafeCell<f64>] {
+        &self.cells
+    }
 }

@@ -145,6 +145,15 @@ impl Segment {
         self.places.len() == columns && self.blocks.iter_mut().all(Block::reclaim)
     }
 
+    /// Has its cells kept for later segments when the readers that still look at them let go.
+    pub(super) fn keep(&self) {
+        for block in &self.blocks {
+            if let Block::Numbers { cells, .. } = block {
+                cells.keep();
+            }
+        }
+    }
+
     /// Where its cells are and what they take with rows written up to `end`. Two segments may share some.
     pub(super) fn bytes(&self, end: u64) -> impl Iterator<Item = (usize, usize)> {
         let own = size_of::<Self>() + size_of_val(&*self.places) + size_of_val(&*self.blocks);

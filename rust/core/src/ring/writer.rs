@@ -211,15 +211,14 @@ impl<M> Ring<M> {
         let held =
             (self.written - self.start).saturating_add(wanted as u64).min(self.capacity as u64) as usize;
         let rows = held.clamp(self.smallest, LARGEST).min(self.capacity.max(1));
-        if let Some(spare) = self.spare.take()
-            && let Ok(mut spare) = Arc::try_unwrap(spare)
-            && spare.rows == rows
-            && spare.reclaim(self.kinds.len())
-        {
-            spare.first = self.written;
-            return spare;
-        }
-        Segment::new(self.written, rows, &self.kinds)
+        self.spare(rows).unwrap_or_else(|| Segment::new(self.written, rows, &self.kinds))
+    }
+
+    /// The segment that left the window, ready to be written anew if it has as many rows and nobody looks at it.
+    fn spare(&mut self, rows: usize) -> Option<Segment> {
+        let mut spare = Arc::try_unwrap(self.spare.take()?).map_err(|held| held.keep()).ok()?;
+        spare.first = self.written;
+        (spare.rows == rows && spare.reclaim(self.kinds.len())).then_some(spare)
     }
 
     /// How often segments or columns have come or gone.
