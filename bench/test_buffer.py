@@ -193,3 +193,21 @@ def test_read_over_http(
         ours = millstream_server.get(f"{POLARS}/buffers/{name}/data?tail=100")
     assert ours.json()["rows"] == 100
     compare_http(ours, echo_server.get("/echo"), Reach(ours=most * MILLISECOND))
+
+
+def test_76_columns_of_10_000_rows_over_http(
+    millstream_server: Server, echo_server: Server, compare_http: CompareHttp
+) -> None:
+    """Three windows, three lags and deltas of all rows as JSON, the whole request."""
+    rows = 100 if SMOKE else len(VALUES)
+    name = f"read-all-{time.monotonic_ns()}"
+    with millstream_server.post(POLARS + "/buffers", {"buffer_id": name, "window_size": 10_000}) as create:
+        create.send()
+    data = [dict(zip(COLUMNS, row, strict=True)) for row in VALUES[:rows].tolist()]
+    with millstream_server.post(POLARS + "/append", {"buffer_id": name, "data": data}) as append:
+        append.send()
+    body = {"buffer_id": name, "rolling_windows": WINDOWS, "lag_periods": LAGS, "include_deltas": True}
+    ours = millstream_server.post(POLARS + "/features", body)
+    answer = ours.json()
+    assert (answer["rows"], len(answer["data"]), len(answer["data"][-1])) == (rows, rows, 76)
+    compare_http(ours, echo_server.get("/echo"), Reach(ours=40 * MILLISECOND))
