@@ -160,8 +160,9 @@ impl Numbers {
     #[inline]
     pub(super) unsafe fn read_row(&self, columns: Range<usize>, row: usize, out: &mut Vec<f64>) {
         assert!(row < self.pitch && columns.end <= self.gaps.len(), "inside the cells");
+        let (cells, pitch) = (&*self.cells, self.pitch);
         // SAFETY: inside the cells (asserted), and never written again (published).
-        out.extend(columns.map(|column| unsafe { self.get(column * self.pitch + row) }));
+        out.extend(columns.map(|column| unsafe { get(cells, column * pitch + row) }));
     }
 
     /// The value of a row.
@@ -172,7 +173,7 @@ impl Numbers {
     pub(super) unsafe fn read(&self, column: usize, row: usize) -> f64 {
         assert!(row < self.pitch && column < self.gaps.len(), "inside the cells");
         // SAFETY: inside the cells (asserted), and never written again (published).
-        unsafe { self.get(column * self.pitch + row) }
+        unsafe { get(&self.cells, column * self.pitch + row) }
     }
 }
 
@@ -190,6 +191,22 @@ unsafe fn set(cells: *const UnsafeCell<f64>, at: usize, value: f64) {
 unsafe fn set(cells: *const UnsafeCell<f64>, at: usize, value: f64) {
     // SAFETY: the caller's.
     unsafe { (*cells.add(at)).with_mut(|cell| *cell = value) };
+}
+
+/// # Safety
+/// There is a cell at `at`, and nobody writes it at the same time.
+#[cfg(not(loom))]
+#[inline(always)]
+unsafe fn get(cells: &[UnsafeCell<f64>], at: usize) -> f64 {
+    // SAFETY: the caller's.
+    unsafe { *cells.get_unchecked(at).get() }
+}
+
+/// As above; loom looks.
+#[cfg(loom)]
+unsafe fn get(cells: &[UnsafeCell<f64>], at: usize) -> f64 {
+    // SAFETY: the caller's, and loom looks.
+    cells[at].with(|cell| unsafe { *cell })
 }
 
 #[cfg(not(loom))]
@@ -221,14 +238,6 @@ impl Numbers {
         }
     }
 
-    /// # Safety
-    /// `at` is inside the cells, and nobody writes it at the same time.
-    #[inline(always)]
-    unsafe fn get(&self, at: usize) -> f64 {
-        // SAFETY: the caller's.
-        unsafe { *self.cells.get_unchecked(at).get() }
-    }
-
     /// The rows `from..to` of a column, in place.
     ///
     /// # Safety
@@ -252,11 +261,6 @@ impl Numbers {
             // SAFETY: the caller's.
             unsafe { set(self.cells.as_ptr(), at + offset, *value) };
         }
-    }
-
-    unsafe fn get(&self, at: usize) -> f64 {
-        // SAFETY: the caller's, and loom looks.
-        self.cells[at].with(|cell| unsafe { *cell })
     }
 }
 
