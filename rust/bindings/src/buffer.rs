@@ -106,7 +106,7 @@ impl PyBuffer {
     }
 
     /// Takes in one row or many, or none of them; how many.
-    fn append(&self, data: &Bound<'_, PyAny>) -> PyResult<usize> {
+    pub(crate) fn append(&self, data: &Bound<'_, PyAny>) -> PyResult<usize> {
         let mut writer = self.claim()?;
         let table = read(data, None, Mode::Typed, &Wanted::default())?;
         let buffer = &mut writer.buffer;

@@ -1,5 +1,5 @@
 //! `Buffer.append` of one dictionary of numbers, the commonest call, below PyO3: its way from Python to a method and
-//! over a dictionary took longer than the row itself. Whatever else comes goes on to the method that PyO3 made.
+//! over a dictionary took longer than the row itself. Whatever else comes goes on to [`PyBuffer::append`].
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr;
@@ -50,13 +50,21 @@ unsafe extern "C" fn append(
     names: *mut ffi::PyObject,
 ) -> *mut ffi::PyObject {
     let answer = catch_unwind(AssertUnwindSafe(|| {
-        // SAFETY: the caller's; one argument is there.
-        if count == 1 && names.is_null() && unsafe { take(slf, *arguments) } {
-            // SAFETY: attached.
-            return Ok(unsafe { ffi::PyLong_FromLong(1) });
+        if count != 1 || !names.is_null() {
+            // SAFETY: the caller's.
+            return Python::attach(|py| unsafe { as_told(py, slf, arguments, count, names) });
         }
-        // SAFETY: the caller's.
-        Python::attach(|py| unsafe { whole(py, slf, arguments, count, names) })
+        // SAFETY: the caller's; one argument is there.
+        let (slf, data) = unsafe {
+            let py = Python::assume_attached();
+            (Borrowed::from_ptr(py, slf).cast_unchecked::<PyBuffer>(), Borrowed::from_ptr(py, *arguments))
+        };
+        let count = match data.cast_exact::<PyDict>() {
+            Ok(row) if slf.get().take(&row) => 1,
+            _ => Python::attach(|_| slf.get().append(&data))?,
+        };
+        // SAFETY: attached.
+        Ok(unsafe { ffi::PyLong_FromSize_t(count) })
     }));
     let answer = answer.unwrap_or_else(|_| Err(PanicException::new_err("a row that could not be taken in")));
     answer.unwrap_or_else(|error| {
@@ -65,27 +73,12 @@ unsafe extern "C" fn append(
     })
 }
 
-/// Takes in the row if it is a dictionary of just the columns, all of them numbers, and nobody else writes. False, and
-/// nothing happens, else.
-///
-/// # Safety
-/// Attached, and `slf` is a buffer.
-#[inline(always)]
-unsafe fn take(slf: *mut ffi::PyObject, row: *mut ffi::PyObject) -> bool {
-    // SAFETY: the caller's.
-    let (slf, row) = unsafe {
-        let py = Python::assume_attached();
-        (Borrowed::from_ptr(py, slf).cast_unchecked::<PyBuffer>(), Borrowed::from_ptr(py, row))
-    };
-    row.cast_exact::<PyDict>().is_ok_and(|row| slf.get().take(&row))
-}
-
-/// The same call of the method that PyO3 made.
+/// The call as PyO3 reads it: arguments by name, or too many or too few of them.
 ///
 /// # Safety
 /// As of [`append`].
 #[cold]
-unsafe fn whole(
+unsafe fn as_told(
     py: Python<'_>,
     slf: *mut ffi::PyObject,
     arguments: *const *mut ffi::PyObject,
