@@ -408,6 +408,14 @@ def test_a_planted_value_alarms(backend):
     assert results.score[150] > 0.8
 
 
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_planted_value_alarms_in_one_of_eight_columns_of_heavy_tails(backend):
+    rows = np.random.default_rng(7).standard_t(3, (151, 8))
+    rows[150, 4] = 8 * 3**0.5
+    results = ms.Stream(backend=backend, contamination=0.01, background=False).update_many(rows)
+    assert results.score[150] > 0.8
+
+
 @pytest.mark.parametrize("contamination", [0.01, 0.1])
 @pytest.mark.parametrize("columns", [1, 4])
 def test_the_share_of_alarms_on_noise_is_the_contamination(columns, contamination):

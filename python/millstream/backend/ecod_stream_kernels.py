@@ -4,6 +4,9 @@ The results are those of `Ecod` and `Scaling`, to the last bit; only the passes 
 scoring and judging one row by NumPy and separate kernels costs tens of microseconds, this less than one.
 
 Behind the model's common slots stand the sorted columns (f times n) and the table of logarithms (n + 1).
+
+Whoever changes a kernel of calibration.py touches this file too: numba compiles it in here and caches the result by the
+time of this file alone.
 """
 
 from __future__ import annotations
