@@ -245,6 +245,7 @@ impl Plan {
     /// Computes the rolling features of the newest rows of some columns of the same rows: as many as each slice of `out`
     /// is long, which has one for each statistic of each window of each column. [`Plan::reach`] rows belong before the
     /// newest; those before the first count as missing.
+    #[cfg(not(loom))]
     pub(crate) fn roll(&self, columns: &[Series<'_>], scratch: &mut Scratch, out: &mut [&mut [&mut [f64]]]) {
         let all = self.stats.len() == Stat::ALL.len();
         if all && columns.len() > 1 && columns.iter().all(Series::is_finite) {
@@ -255,6 +256,7 @@ impl Plan {
         }
     }
 
+    #[cfg(not(loom))]
     fn roll_abreast(&self, columns: &[Series<'_>], scratch: &mut Scratch, out: &mut [&mut [&mut [f64]]]) {
         for (place, window) in self.windows.iter().enumerate() {
             let stats = out.iter_mut().map(|column| column.as_chunks_mut::<{ Stat::ALL.len() }>().0);

@@ -12,6 +12,7 @@
 //!
 //! The cost per row and window is constant. NaN is a missing value.
 
+#[cfg(not(loom))]
 mod abreast;
 mod block;
 mod fold;
@@ -26,6 +27,7 @@ mod tests;
 mod turn;
 mod widest;
 
+#[cfg(not(loom))]
 pub(crate) use abreast::{ABREAST, FEW, abreast};
 pub use live::Live;
 pub use tail::{Series, tail};
@@ -95,6 +97,7 @@ pub struct Scratch {
     widest: Widest,
     lockstep: lockstep::Memory,
     suffix: Vec<part::Part>,
+    #[cfg(not(loom))]
     abreast: Vec<fold::Fold<ABREAST>>,
     /// Results nobody asked for.
     pub(crate) unwanted: Vec<f64>,
@@ -112,6 +115,7 @@ impl Scratch {
             widest,
             lockstep: lockstep::Memory::default(),
             suffix: Vec::new(),
+            #[cfg(not(loom))]
             abreast: Vec::new(),
             unwanted: Vec::new(),
         }

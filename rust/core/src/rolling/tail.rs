@@ -18,6 +18,7 @@ impl<'a> Series<'a> {
     }
 
     /// Whether no value is missing or infinite.
+    #[cfg(not(loom))]
     pub(crate) fn is_finite(&self) -> bool {
         self.finite
     }
