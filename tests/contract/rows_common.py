@@ -146,6 +146,24 @@ RULES = [
     ),
     Rule("sizes have a limit", create("large", window_size=10_000_001), 422, loc=["window_size"]),
     Rule(
+        "a field of megabytes is refused unread", create("large", window_size=[[1]] * 300_000), 422, loc=["window_size"]
+    ),
+    Rule(
+        "an unknown field of megabytes is ignored unread",
+        create("wide", colour=[[1]] * 300_000),
+        expect={"warnings": ["unknown field 'colour' was ignored"]},
+    ),
+    Rule(
+        "of many unknown fields some are named",
+        create("fields", **{f"c{n}": n for n in range(100_000)}),
+        expect={
+            "warnings": [
+                *(f"unknown field 'c{n}' was ignored" for n in range(20)),
+                "99980 more unknown fields were ignored",
+            ]
+        },
+    ),
+    Rule(
         "windows have a limit",
         create("many", window_size=2000, rolling_windows=list(range(1, 1002))),
         422,

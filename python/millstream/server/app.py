@@ -212,7 +212,10 @@ async def _answer(service: Service, endpoint: Endpoint, request: Request) -> Any
         kind = endpoint.rows.kind if endpoint.rows else None
         short = len(body) <= INLINE_BYTES
         parsed = requests.read(body, kind) if short else await service.in_thread(requests.read, body, kind)
-    call, warnings = _bind(service, endpoint, request, body, parsed)
+    if parsed is None or len(parsed.envelope) <= INLINE_BYTES:
+        call, warnings = _bind(service, endpoint, request, body, parsed)
+    else:
+        call, warnings = await service.in_thread(_bind, service, endpoint, request, body, parsed)
     work = endpoint.handler(call)
     result = await (_while_listening(work, request) if endpoint.ends_with_client else work)
     answer = result.head if isinstance(result, LongAnswer) else result

@@ -7,7 +7,7 @@ looked whether the name exists and nothing conflicts, so that the order of check
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cache
 from typing import Any, Literal, TypeVar
 
@@ -23,6 +23,8 @@ S = TypeVar("S", bound=Struct)
 RowKind = Literal["typed", "numeric", "text"]
 _EXACT = 2.0**53  # below it float64 holds every integer
 _LARGEST = int(sys.float_info.max)
+_LARGEST_FIELD = 1024**2  # bytes of JSON beside the rows; the names of 2,000 columns take a tenth
+_MOST_WARNINGS = 20
 
 
 def read(body: bytes, rows: RowKind | None) -> Body:
@@ -43,32 +45,53 @@ def envelope(body: Body, struct: type[S]) -> tuple[S, list[str]]:
     InvalidRequestError
         With the place and the reason of every value that is not allowed.
     """
+    text = body.envelope
+    if len(text) > _LARGEST_FIELD:
+        return _field_by_field(_members(text), struct)
     try:
-        ask = _strict(struct).decode(body.envelope)
+        ask = _strict(struct).decode(text)
     except (msgspec.ValidationError, InvalidRequestError):
-        return _field_by_field(_members(body.envelope), struct)
+        return _field_by_field(_members(text), struct)
     for name in _open_floats(struct):
         if abs(getattr(ask, name) or 0.0) >= _EXACT:  # perhaps an integer that was rounded to it
-            return _field_by_field(_members(body.envelope), struct)
+            return _field_by_field(_members(text), struct)
     return ask, []
 
 
 def query(pairs: Mapping[str, str], struct: type[S]) -> tuple[S, list[str]]:
     """The query parameters as `struct`: texts that read as numbers and booleans count as such."""
-    return _bind(dict(pairs), struct, strict=False)
+    return _bind(pairs, struct, strict=False), _warnings(pairs, struct)
 
 
 def _field_by_field(members: dict[str, Raw], struct: type[S]) -> tuple[S, list[str]]:
-    values = {name: _value(name, raw) for name, raw in members.items()}
-    return _bind({name: _whole(value) for name, value in values.items()}, struct, strict=True)
+    known = _fields(struct)
+    values = {name: _value(name, raw) for name, raw in members.items() if name in known or not _is_large(raw)}
+    return _bind({name: _whole(value) for name, value in values.items()}, struct, strict=True), _warnings(
+        members, struct
+    )
+
+
+def _warnings(names: Iterable[str], struct: type[Struct]) -> list[str]:
+    known = _fields(struct)
+    unknown = [name for name in names if name not in known]
+    warnings = [f"unknown field '{_short(name)}' was ignored" for name in unknown[:_MOST_WARNINGS]]
+    left = len(unknown) - len(warnings)
+    return [*warnings, f"{left} more unknown fields were ignored"] if left else warnings
 
 
 def _value(name: str, raw: Raw) -> Any:
+    if _is_large(raw):
+        message = f"'{name}' has more than {_LARGEST_FIELD} bytes of JSON; allowed are so many; send less."
+        raise InvalidRequestError(message, loc=(name,))
     try:
         return msgspec.json.decode(raw)
     except msgspec.ValidationError:  # it was read as JSON before; the one thing left to refuse is a number
         message = f"'{_short(name)}' has a number beyond float64; allowed is at most 1.8e308; correct it."
         raise InvalidRequestError(message, loc=(name,)) from None
+
+
+def _is_large(raw: Raw) -> bool:
+    return memoryview(raw).nbytes > _LARGEST_FIELD
 
 
 def _members(text: bytes) -> dict[str, Raw]:
@@ -80,12 +103,10 @@ def _members(text: bytes) -> dict[str, Raw]:
         ) from None
 
 
-def _bind(values: dict[str, Any], struct: type[S], strict: bool) -> tuple[S, list[str]]:
-    known = _fields(struct)
-    unknown = [name for name in values if name not in known]
+def _bind(values: Mapping[str, Any], struct: type[S], strict: bool) -> S:
     refusals: list[Refusal] = []
     bound: dict[str, Any] = {}
-    for name, field in known.items():
+    for name, field in _fields(struct).items():
         value = values.get(name)
         if value is None:  # null for an optional field means not sent
             if field.required:
@@ -102,7 +123,7 @@ def _bind(values: dict[str, Any], struct: type[S], strict: bool) -> tuple[S, lis
             refusals.append(_refusal(name, value, field.type, str(error)))
     if refusals:
         raise InvalidRequestError(refusals[0].message, refusals=tuple(refusals))
-    return struct(**bound), [f"unknown field '{_short(name)}' was ignored" for name in unknown]
+    return struct(**bound)
 
 
 def _whole(value: Any) -> Any:
