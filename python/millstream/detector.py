@@ -377,7 +377,7 @@ def prepare(
     else:
         rows = FitRows(table.matrix(), table.columns, False, None)
     if len(table) and not rows.values.shape[1]:
-        raise InvalidRequestError("The rows have no columns; send at least one.", loc=("data",))
+        raise _no_numbers(settings.schema)
     if settings.missing == "reject":
         _check_complete(rows)
     return rows
@@ -422,6 +422,16 @@ def _check_complete(rows: FitRows) -> None:
             'fill it in or ask for missing="median".',
             loc=("data", row, column),
         )
+
+
+def _no_numbers(schema: Mapping[str, str] | None) -> InvalidRequestError:
+    if schema:
+        columns = ", ".join(map(repr, list(schema)[:20]))
+        message = f"One-hot encoding makes no number of {columns}: no row has a value there; leave out what is empty."
+        return InvalidRequestError(message, loc=("schema",))
+    if schema is not None:
+        return InvalidRequestError("'schema' names no column; name one, or leave it out.", loc=("schema",))
+    return InvalidRequestError("The rows have no columns; send at least one.", loc=("data",))
 
 
 def _check_enough(backend: Backend, values: Floats) -> None:

@@ -118,7 +118,7 @@ def checked_schema(schema: Mapping[str, str]) -> dict[str, str]:
     for column, kind in schema.items():
         if kind not in ENCODINGS:
             raise InvalidRequestError(
-                f"'schema' has {kind!r} for column {column!r}; allowed are {', '.join(ENCODINGS)}; choose one.",
+                f"'schema' has {kind!r:.80} for column {column!r:.80}; allowed are {', '.join(ENCODINGS)}; choose one.",
                 loc=("schema", column),
             )
     return dict(schema)

@@ -146,6 +146,20 @@ FIT = [
         says=("n_estimators",),
     ),
     Rule("null for a parameter means not sent", fit("b7b", backend="isolation_forest", params={"n_estimators": None})),
+    Rule("a schema without columns is 422", fit("b4", LOGS, schema={}), 422, loc=["schema"]),
+    Rule(
+        "one-hot columns without a value are 422 and named",
+        fit("b4", [{"who": None}] * 20, schema={"who": "onehot"}),
+        422,
+        loc=["schema"],
+        says=("who",),
+    ),
+    Rule(
+        "an encoding that is no text is named with its column",
+        fit("b4", LOGS, schema={"ms": "numeric", "method": 3}),
+        422,
+        loc=["schema", "method"],
+    ),
     Rule(
         "an unknown encoding is 422 and the known are listed",
         fit("b7", NAMED, schema={"x": "magic", "y": "numeric"}),

@@ -15,6 +15,7 @@ from millstream.errors import (
     InvalidRequestError,
     ModelFileError,
     NotFoundError,
+    OverloadedError,
     StorageFullError,
     TooLargeError,
 )
@@ -197,7 +198,7 @@ def test_a_name_that_is_a_version_of_another_model_is_not_taken_over(store, over
 
 
 def test_a_version_does_not_take_the_name_of_another_model(store, monkeypatch):
-    monkeypatch.setattr(store, "_next_ns", lambda: 1_800_000_000 * 10**9)
+    monkeypatch.setattr(store, "_next_ns", lambda base: 1_800_000_000 * 10**9)
     taken = save(store, base="m_20270115_080000", text=b"other", overwrite=True)
     assert save(store).labels.name == "m_20270115_080001"
     assert store.find("m_20270115_080000").identity == taken.identity
@@ -294,7 +295,7 @@ def test_a_file_in_the_place_of_the_folder_is_named_and_left_alone(store):
     shutil.rmtree(store.folder)
     store.folder.write_text("mine")
     assert store.list() == []
-    with pytest.raises(StorageFullError, match="cannot be written"):
+    with pytest.raises(StorageFullError, match="cannot be used"):
         save(store)
     assert store.folder.read_text() == "mine"
 
@@ -358,6 +359,58 @@ def test_processes_that_save_at_once_get_names_of_their_own(store):
     files = {one.filename for some in saved for one in some}
     assert len(files) == 30
     assert sorted(files) == names(store)
+
+
+def test_a_file_written_over_in_place_is_read_anew(store):
+    old = save(store, text=b"old", overwrite=True)
+    assert store.load(store.find("m")) == b"old"
+    old.path.write_bytes(old.path.read_bytes().replace(b"old", b"newer"))  # as cp does: the folder stays as it was
+    assert store.known("m") is None
+    assert store.load(store.find("m")) == b"newer"
+
+
+def test_a_model_deleted_while_it_is_read_gives_way_to_the_one_before(store, monkeypatch):
+    save(store, text=b"before")
+    newest = save(store, text=b"newest")
+    store = another(store)
+    load = store.load
+
+    def late(stored):
+        if newest.path.exists():
+            another(store).delete(newest.filename)
+        return load(stored)
+
+    monkeypatch.setattr(store, "load", late)
+    stored, detector = store.get("m")
+    assert (stored.labels.name != newest.labels.name, detector) == (True, b"before")
+
+
+def test_the_newest_fit_is_the_latest_though_another_machines_clock_is_ahead(store):
+    ahead = save(store, text=b"ahead")
+    labels = structs.replace(ahead.labels, created_ns=ahead.labels.created_ns + 3600 * 10**9)
+    ahead.path.write_bytes(model_labels.with_labels(file_of(b"ahead"), labels))
+    save(store, text=b"newest")
+    assert store.get("m")[1] == b"newest"
+
+
+@pytest.mark.parametrize(
+    ("number", "kind", "says"),
+    [(errno.EMFILE, OverloadedError, "open files"), (errno.EACCES, ModelFileError, "cannot be read")],
+)
+def test_a_model_that_cannot_be_opened_says_why(store, monkeypatch, number, kind, says):
+    saved = save(store)
+    store = another(store)
+    found = store.find("m")
+    opened = os.open
+
+    def fail(path, *rest, **options):
+        if path == saved.path:
+            raise OSError(number, os.strerror(number))
+        return opened(path, *rest, **options)
+
+    monkeypatch.setattr(os, "open", fail)
+    with pytest.raises(kind, match=says):
+        store.load(found)
 
 
 def test_a_folder_that_vanished_is_made_anew(store):

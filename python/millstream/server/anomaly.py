@@ -13,7 +13,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType, field
 
 from millstream.backend.registry import backend_class, backends, check_backend
 from millstream.detector import Detection, Detector, FitSettings, fit_to_bytes, prepare
-from millstream.encoding import checked_schema
+from millstream.encoding import ENCODINGS, checked_schema
 from millstream.errors import Refusal
 from millstream.server.endpoint import Answer, Call, Nothing
 from millstream.server.limits import NAME, raise_all
@@ -25,6 +25,7 @@ from millstream.server.service import Service
 Normalization = Literal["standardization", "zscore", "raw"]
 ModelName = Annotated[str, Meta(pattern=NAME.replace("127", "159"))]  # a version, or <base>-latest
 Text = Annotated[str, Meta(max_length=10_000)]
+Encoded = Annotated[Any, Meta(extra_json_schema={"enum": list(ENCODINGS)})]  # `checked_schema` says what is wrong
 
 
 class Fit(Struct, kw_only=True):
@@ -32,7 +33,7 @@ class Fit(Struct, kw_only=True):
 
     model: Annotated[str, Meta(pattern=NAME)] = "default"
     backend: str = "isolation_forest"
-    schema_: dict[str, str] | None = field(default=None, name="schema")
+    schema_: dict[str, Encoded] | None = field(default=None, name="schema")
     contamination: Annotated[float, Meta(gt=0, le=0.5)] = 0.1
     normalization: Normalization = "standardization"
     epochs: Annotated[int, Meta(ge=1)] = 100
@@ -72,7 +73,7 @@ class Score(Struct, kw_only=True):
 
     model: ModelName = "default"
     backend: str | None = None
-    schema_: dict[str, str] | None = field(default=None, name="schema")
+    schema_: dict[str, Encoded] | None = field(default=None, name="schema")
     normalization: Normalization | None = None
     threshold: float | None = None
 
@@ -377,14 +378,14 @@ def _check_backend(name: str | None) -> None:
 
 async def _find(call: Call[Any], ask: Score | Load) -> tuple[Stored, Detector]:
     """The stored model asked for and its detector; without leaving the event loop when both are in memory."""
-    models, in_thread = call.service.models, call.service.in_thread
+    models = call.service.models
     _check_backend(ask.backend)
     await call.service.kernels()
-    if models.is_current:
-        stored = models.find(ask.model, ask.backend)
-    else:
-        stored = await in_thread(models.find, ask.model, ask.backend)
-    return stored, models.cached(stored) or await in_thread(models.load, stored)
+    stored = models.known(ask.model, ask.backend)
+    detector = models.cached(stored) if stored is not None else None
+    if stored is None or detector is None:
+        stored, detector = await call.service.in_thread(models.get, ask.model, ask.backend)
+    return stored, detector
 
 
 async def _detect(call: Call[Score]) -> tuple[Stored, Detection, list[str] | UnsetType]:

@@ -16,11 +16,12 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from millstream.errors import ModelFileError, NotFoundError, StorageFullError
+from millstream.errors import MillstreamError, ModelFileError, NotFoundError, OverloadedError, StorageFullError
 
 DRAFT = ".tmp"
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _UNUSABLE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT, errno.ENOTDIR, errno.EEXIST, errno.ELOOP)
+_NO_MORE_FILES = (errno.EMFILE, errno.ENFILE)
 _NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS)
 _NO_LOCKS = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL)
 
@@ -112,23 +113,55 @@ def clear_drafts(folder: Path) -> None:
     """Remove the drafts that nobody writes any more."""
     with locked(folder):
         for path in folder.glob(f".*{DRAFT}"):
-            if stat.S_ISREG(path.lstat().st_mode) and not _is_held(path):
-                path.unlink(missing_ok=True)
+            with contextlib.suppress(FileNotFoundError, PermissionError):  # gone meanwhile, or of another user
+                if stat.S_ISREG(path.lstat().st_mode) and not _is_held(path):
+                    path.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
 def opened(path: Path) -> Iterator[Any]:
-    """A regular file, open for reading; a link, pipe or folder is never opened."""
+    """A regular file, open for reading; a link, pipe or folder is never opened.
+
+    Raises
+    ------
+    NotFoundError
+        There is none any more.
+    ModelFileError
+        It is no regular file, or this user may not read it.
+    OverloadedError
+        The process has as many files open as it may.
+    """
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except FileNotFoundError:
         raise NotFoundError(f"Model file '{path.name}' not found. It was deleted just now.") from None
-    except OSError:
-        raise not_regular(path.name) from None
+    except OSError as error:
+        raise _not_opened(path, error) from None
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise not_regular(path.name)
     with open(descriptor, "rb") as file:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise not_regular(path.name)
         yield file
+
+
+def _not_opened(path: Path, error: OSError) -> MillstreamError:
+    if error.errno in _NO_MORE_FILES:
+        return _no_more_files()
+    if not path.is_symlink() and path.is_file():
+        return ModelFileError(
+            f"The file '{path.name}' cannot be read ({os.strerror(error.errno or 0).lower()}); "
+            "mend its permissions, or remove it from the models' folder.",
+            loc=("filename",),
+        )
+    return not_regular(path.name)
+
+
+def _no_more_files() -> OverloadedError:
+    return OverloadedError(
+        "The server has as many files and connections open as the system lets it; try again, or raise its limit "
+        "of open files.",
+        retry_after=1,
+    )
 
 
 def not_regular(filename: str) -> ModelFileError:
@@ -141,15 +174,17 @@ def not_regular(filename: str) -> ModelFileError:
 
 @contextlib.contextmanager
 def storage_errors() -> Iterator[None]:
-    """Turn a full or read-only disk, or a folder that is none, into an error that says so."""
+    """Turn a full or read-only disk, a folder that is none, or too many open files, into an error that says so."""
     try:
         yield
     except OSError as error:
+        if error.errno in _NO_MORE_FILES:
+            raise _no_more_files() from None
         if error.errno in _FULL:
             message = "The disk of the models is full; nothing was changed; make room, then try again."
         elif error.errno in _UNUSABLE:
             message = (
-                f"The folder of the models cannot be written ({os.strerror(error.errno).lower()}); "
+                f"The folder of the models cannot be used ({os.strerror(error.errno).lower()}); "
                 "nothing was changed; mend it or its permissions, or set LF_DATA_DIR, then try again."
             )
         else:

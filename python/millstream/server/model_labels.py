@@ -19,7 +19,7 @@ from millstream.server.limits import NAME, VERSION_NAME
 KEY = "millstream.labels"
 CHECKSUM = "millstream.labels.sha256"
 LARGEST_HEADER = 16 * 1024 * 1024
-_LATEST_NS = 9_000_000_000 * 10**9  # in 2255
+LATEST_NS = 9_000_000_000 * 10**9  # in 2255
 
 
 class Labels(msgspec.Struct, frozen=True, kw_only=True):
@@ -31,7 +31,7 @@ class Labels(msgspec.Struct, frozen=True, kw_only=True):
     name: Annotated[str, Meta(pattern=VERSION_NAME)]
     base_name: Annotated[str, Meta(pattern=NAME)]
     backend: Annotated[str, Meta(pattern="^[a-z_]{1,40}(?!\n)$")]
-    created_ns: Annotated[int, Meta(ge=0, lt=_LATEST_NS)]
+    created_ns: Annotated[int, Meta(ge=0, lt=LATEST_NS)]
     description: Annotated[str, Meta(max_length=10_000)] | None = None
 
 

@@ -1,8 +1,8 @@
 """Models on disk, and those in memory.
 
 The folder is the truth: names come from the labels inside the files, several processes may share it, and what is in
-memory is only a copy of the most recently used. Files appear and change as `atomic_file.py` says. Nothing here runs on
-the event loop but `is_current`, `cached`, and `find` while the folder has not changed.
+memory is only a copy of the most recently used. Files appear and change as `atomic_file.py` says, or as an operator
+has it who copies them. Nothing here runs on the event loop but `known` and `cached`.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from millstream.server.atomic_file import (
     storage_errors,
 )
 from millstream.server.limits import check_filename, is_filename
-from millstream.server.model_labels import LARGEST_HEADER, Labels, read_labels, with_labels
+from millstream.server.model_labels import LARGEST_HEADER, LATEST_NS, Labels, read_labels, with_labels
 from millstream.server.utc import utc
 
 SUFFIX = ".safetensors"
@@ -81,6 +81,10 @@ class Listing:
     files: dict[str, Stored] = field(default_factory=dict)
     named: dict[str, list[Stored]] = field(default_factory=dict)
     unsound: dict[str, Identity] = field(default_factory=dict)
+
+    def newest(self, name: str, backend: str | None) -> Stored | None:
+        """The newest model of that name, and of that backend unless it is None."""
+        return next((s for s in self.named.get(name, ()) if backend in (None, s.labels.backend)), None)
 
 
 class ModelStore:
@@ -129,19 +133,31 @@ class ModelStore:
             A file that should hold it is damaged, or no regular file.
         """
         base = name.removesuffix(LATEST)
-        for stored in self._scan().named.get(base, ()):
-            if backend in (None, stored.labels.backend):
-                return stored
-        self._refuse_unsound(base, backend)
-        raise NotFoundError(f"Model '{name}' not found. Fit it with POST /v1/ml/anomaly/fit.")
+        stored = self._scan().newest(base, backend)
+        if stored is not None and not _is_unchanged(stored):
+            stored = self._scan(anew=True).newest(base, backend)
+        if stored is None:
+            self._refuse_unsound(base, backend)
+            raise NotFoundError(f"Model '{name}' not found. Fit it with POST /v1/ml/anomaly/fit.")
+        return stored
 
-    @property
-    def is_current(self) -> bool:
-        """Whether `find` would answer from memory, without reading the folder."""
+    def known(self, name: str, backend: str | None = None) -> Stored | None:
+        """What `find` would return, if neither the folder nor the file has changed since the last look. Two stats."""
         try:
-            return self.folder.stat().st_mtime_ns == self._scanned
-        except FileNotFoundError:
-            return False
+            if self.folder.stat().st_mtime_ns != self._scanned:
+                return None
+        except OSError:
+            return None
+        stored = self._listing.newest(name.removesuffix(LATEST), backend)
+        return stored if stored is not None and _is_unchanged(stored) else None
+
+    def get(self, name: str, backend: str | None = None) -> tuple[Stored, Any]:
+        """What `find` returns, and its detector."""
+        while True:
+            stored = self.find(name, backend)
+            with contextlib.suppress(NotFoundError):  # deleted since; the name may have others
+                return stored, self.load(stored)
+            self._forget_scan()
 
     def cached(self, stored: Stored) -> Any | None:
         """The detector, if it is in memory."""
@@ -156,13 +172,15 @@ class ModelStore:
         """The detector, from memory or from its file, which many who ask at once read once."""
         with self._lock:
             turn = self._loading.setdefault(stored.identity, threading.Lock())
-        with turn:
-            detector = self.cached(stored)
-            if detector is None:
-                detector = self._codec.decode(self._read(stored.path), stored.filename)
-                self._remember(stored, detector)
-        with self._lock:
-            self._loading.pop(stored.identity, None)
+        try:
+            with turn:
+                detector = self.cached(stored)
+                if detector is None:
+                    detector = self._codec.decode(self._read(stored.path), stored.filename)
+                    self._remember(stored, detector)
+        finally:
+            with self._lock:
+                self._loading.pop(stored.identity, None)
         return detector
 
     def save(self, base: str, labels: dict[str, Any], data: bytes, overwrite: bool, detector: Any) -> Stored:
@@ -179,7 +197,7 @@ class ModelStore:
             `base` is the version of another model.
         """
         self._check_size(f"{base}_{labels['backend']}{SUFFIX}", len(data))
-        created = self._next_ns()
+        created = self._next_ns(base)
         for name in [base] if overwrite else _versions(base, created):
             if not overwrite and os.path.lexists(self.path_of(name, labels["backend"])):
                 continue  # another fit of this second; not worth a draft
@@ -198,16 +216,17 @@ class ModelStore:
 
     def keep(self, name: str, backend: str | None, description: str | None) -> Stored:
         """Store the model called `name` once more: a base under its plain name, a version anew to describe it."""
+        changes = {"name": name.removesuffix(LATEST)} | (
+            {"description": description} if description is not None else {}
+        )
         while True:
-            stored = self.find(name, backend)
-            changes = {"name": name.removesuffix(LATEST)} | (
-                {"description": description} if description is not None else {}
-            )
+            stored, detector = self.get(name, backend)
             labels = msgspec.structs.replace(stored.labels, **changes)
-            data, encoder = self._read(stored.path), self._codec.encoder_text(self.load(stored))
-            kept = self._write(labels, data, encoder, replace=True, if_newest=stored)
-            if kept is not None:
-                return kept
+            with contextlib.suppress(NotFoundError):  # deleted since; the name may have others
+                data = self._read(stored.path)
+                kept = self._write(labels, data, self._codec.encoder_text(detector), replace=True, if_newest=stored)
+                if kept is not None:
+                    return kept
 
     def delete(self, filename: str) -> None:
         """Delete a model and the copy of its encoder; its names stop resolving to it."""
@@ -239,10 +258,12 @@ class ModelStore:
     def _encoder_path(self, path: Path) -> Path:
         return path.with_name(path.name.removesuffix(SUFFIX) + ENCODER_SUFFIX)
 
-    def _next_ns(self) -> int:
+    def _next_ns(self, base: str) -> int:
+        """Now; but later than every fit of `base`, for the newest fit is what the name stands for, clocks or not."""
+        newest = max((stored.labels.created_ns for stored in self._scan().named.get(base, ())), default=0)
         with self._lock:
             self._last_ns = max(time.time_ns(), self._last_ns + 1)
-            return self._last_ns
+            return max(self._last_ns, min(newest + 1, LATEST_NS - 1))
 
     def _read(self, path: Path) -> bytes:
         with opened(path) as file:
@@ -299,15 +320,16 @@ class ModelStore:
 
     def _scan(self, anew: bool = False) -> Listing:
         """The models, read anew only if the folder has changed. One stat when it has not."""
-        try:
-            changed = self.folder.stat().st_mtime_ns
-            with self._lock:
-                if changed == self._scanned and not anew:
-                    return self._listing
-                known = self._listing
-            listing = self._read_folder(known)
-        except (FileNotFoundError, NotADirectoryError):  # taken away while the server runs
-            return Listing()
+        with storage_errors():
+            try:
+                changed = self.folder.stat().st_mtime_ns
+                with self._lock:
+                    if changed == self._scanned and not anew:
+                        return self._listing
+                    known = self._listing
+                listing = self._read_folder(known)
+            except (FileNotFoundError, NotADirectoryError):  # taken away while the server runs
+                return Listing()
         with self._lock:
             self._listing = listing
             held = {stored.identity for stored in listing.files.values()}
@@ -353,9 +375,8 @@ class ModelStore:
         for one in [backend] if backend is not None else NAMES:
             path = self.path_of(name, one)
             if path.name in self._scan().unsound:
-                if not stat.S_ISREG(path.lstat().st_mode):
-                    raise not_regular(path.name)
-                read_labels(_read_head(path), path.name)
+                with contextlib.suppress(NotFoundError):  # gone meanwhile
+                    read_labels(_read_head(path), path.name)
 
     def _clear_orphans(self) -> None:
         """Remove copies of encoders whose models were deleted while the process ended."""
@@ -388,6 +409,14 @@ def _by_name(files: dict[str, Stored]) -> dict[str, list[Stored]]:
 def _age(stored: Stored) -> tuple[int, str]:
     """What newest means; of a version and its copy under the plain name, the version."""
     return stored.labels.created_ns, stored.labels.name
+
+
+def _is_unchanged(stored: Stored) -> bool:
+    """Whether the file still is what was listed: one that is written over changes without its folder."""
+    try:
+        return _identity(os.lstat(stored.path)) == stored.identity
+    except OSError:
+        return False
 
 
 def _identity(status: os.stat_result) -> Identity:
