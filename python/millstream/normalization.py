@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from millstream.errors import InvalidRequestError
+from millstream.percentiles import percentiles
 
 Floats = NDArray[np.float64]
 Normalization = Literal["standardization", "zscore", "raw"]
@@ -59,17 +60,17 @@ def learn(raw: Floats, contamination: float) -> ScoreStatistics:
     largest = float(np.max(np.abs(raw), initial=0.0))
     unit = largest if largest > _SQUARES_OVERFLOW else 1.0
     parts = raw / unit
-    low, median, high = (float(v) * unit for v in np.percentile(parts, [25, 50, 75]))
+    rank = 100 * (1 - contamination)
+    low, median, high, limit = (value * unit for value in percentiles(parts, (25, 50, 75, rank)))
     mean, std = float(np.mean(parts)) * unit, float(np.std(parts)) * unit
     rounding = _ROUNDING * largest  # equal scores differ by their last digits, and a mean from what it is the mean of
     iqr = _beyond(min(high - low, _LARGEST), rounding) or _beyond(std, rounding) or 1.0
     if std <= rounding:
         mean, std = median, 1.0
-    rank = 100 * (1 - contamination)
     first, second = (
-        float(np.percentile(_normalize(raw, kind, median, iqr, mean, std), rank)) for kind in NORMALIZATIONS[:2]
+        percentiles(_normalize(raw, kind, median, iqr, mean, std), [rank])[0] for kind in NORMALIZATIONS[:2]
     )
-    return ScoreStatistics(median, iqr, mean, std, (first, second, float(np.percentile(parts, rank)) * unit))
+    return ScoreStatistics(median, iqr, mean, std, (first, second, limit))
 
 
 def _beyond(width: float, rounding: float) -> float:

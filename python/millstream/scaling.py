@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+
+from millstream.percentiles import percentiles
 
 Floats = NDArray[np.float64]
 LARGEST = np.finfo(np.float64).max
@@ -46,10 +47,14 @@ class Scaling:
 
 def learn(rows: Floats) -> Scaling:
     """Medians and interquartile ranges of `rows` (n, d), missing values left out; an IQR of 0 counts as 1."""
-    unit = 0.25 if rows.size and np.nanmax(np.abs(rows), initial=0.0) > LARGEST / 4 else 1.0  # differences overflow
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # a column of missing values has no median: 0 stands in
-        low, middle, high = np.nanpercentile(rows * unit, [25, 50, 75], axis=0)
-    widths = np.minimum(np.nan_to_num(high - low, nan=0.0), LARGEST * unit) / unit
-    widths[widths == 0] = 1.0
-    return Scaling(np.nan_to_num(middle, nan=0.0) / unit, widths)
+    missing = bool(np.isnan(rows).any())
+    unit = 0.25 if np.nanmax(np.abs(rows), initial=0.0) > LARGEST / 4 else 1.0  # differences overflow
+    centers, widths = np.zeros(rows.shape[1]), np.ones(rows.shape[1])
+    for j in range(rows.shape[1]):
+        column = rows[:, j] * unit  # a copy: contiguous values part four times as fast
+        if missing:
+            column = column[~np.isnan(column)]
+        if len(column):  # without a value there is no median, and 0 stands in
+            low, middle, high = percentiles(column, (25, 50, 75))
+            centers[j], widths[j] = middle / unit, min(high - low, LARGEST * unit) / unit or 1.0
+    return Scaling(centers, widths)

@@ -79,16 +79,6 @@ def score_rows(model: Floats, values: Floats, scores: Floats) -> bool:
     return finite
 
 
-@nb.njit(nb.void(_matrix, _matrix, nb.int64[:, ::1]), cache=True, nogil=True)
-def count_bins(rows: Floats, edges: Floats, counts: NDArray[np.int64]) -> None:
-    """Write how many of the `rows` (n, d) lie in each bin of `edges` (d, k + 1): those from an edge up to the next."""
-    bins = counts.shape[1]
-    for i in range(rows.shape[0]):
-        for j in range(rows.shape[1]):
-            at = np.searchsorted(edges[j, 1:bins], rows[i, j], side="right")
-            counts[j, at] += 1
-
-
 @nb.njit(nb.float64[:, ::1](_matrix), cache=True, nogil=True)
 def log2(values: Floats) -> Floats:
     """log2 as PyOD's compiled loop takes it; NumPy's own differs in the last bit."""

@@ -25,7 +25,6 @@ _PARAMETERS = {
     "n_bins": Parameter("int", 10, 'bins of every projection; "auto": the best number for each', 2, 10_000, ("auto",)),
     "n_random_cuts": Parameter("int", 100, "random projections", 1, 10_000),
 }
-_WIDEST = 1e300  # of projections: a histogram needs a width that float64 can hold
 
 
 class Loda(FusedBackend):
@@ -50,7 +49,7 @@ class Loda(FusedBackend):
 
     def fit(self, rows: Floats) -> Floats:
         """Draw the projections and count every one into its bins."""
-        from millstream.backend.loda_kernels import project_rows
+        from millstream.backend.loda_kernels import add_scores, project_columns
 
         cuts, d = self.params["n_random_cuts"], rows.shape[1]
         chance = np.random.RandomState(self.context.seed)  # PyOD's generator
@@ -58,9 +57,11 @@ class Loda(FusedBackend):
         for projection in self._projections:
             projection[chance.permutation(d)[: d - int(np.sqrt(d))]] = 0.0
         parts, scores = [], np.zeros(len(rows))
-        for projected in np.clip(np.nan_to_num(project_rows(*self._sparse(), rows)), -_WIDEST, _WIDEST):
+        sparse, columns, projected = self._sparse(), np.ascontiguousarray(rows.T), np.empty(len(rows))
+        for cut in range(cuts):
+            project_columns(*sparse, cut, columns, projected)
             edges, logs = self._histogram(projected)
-            scores += logs[np.searchsorted(edges, projected)]
+            add_scores(edges, logs, projected, scores)
             parts.append((edges, logs))
         self._bins = np.array([len(logs) for _, logs in parts])
         most = int(self._bins.max())
@@ -71,9 +72,13 @@ class Loda(FusedBackend):
 
     def _histogram(self, projected: Floats) -> tuple[Floats, Floats]:
         """The edges that are compared with, and the score of each bin."""
+        from millstream.backend.histogram_kernels import find_bins
+
         bins = optimal_bins(projected) if self.params["n_bins"] == "auto" else self.params["n_bins"]
         edges = equal_edges(projected.min(keepdims=True), projected.max(keepdims=True), bins)[0]
-        share = np.bincount(np.searchsorted(edges[1:-1], projected, side="right"), minlength=bins) + 1e-12
+        found = np.empty(len(projected), np.int64)
+        find_bins(projected, edges, found)
+        share = np.bincount(found, minlength=bins) + 1e-12
         share /= np.sum(share)
         return edges[: bins - 1], -(1 / self.params["n_random_cuts"]) * np.log(share)
 

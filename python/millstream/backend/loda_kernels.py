@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from millstream.backend.base import Floats
 from millstream.scaling_kernels import scaled
 
+WIDEST = 1e300  # of projections: a histogram needs a width that float64 can hold
 _FEW = 24  # edges up to which comparing with all of them beats a search
 
 _matrix = nb.types.Array(nb.float64, 2, "C", readonly=True)
@@ -30,16 +31,44 @@ def project(starts: NDArray[np.int64], columns: NDArray[np.int64], weights: Floa
     return total
 
 
-@nb.njit(nb.float64[:, ::1](_ints, _ints, _vector, _matrix), cache=True, nogil=True)
-def project_rows(starts: NDArray[np.int64], columns: NDArray[np.int64], weights: Floats, rows: Floats) -> Floats:
-    """The projections (cuts, n) of `rows`: the sums scoring forms, so that the outermost row lies on the first edge."""
-    projected = np.empty((len(starts) - 1, len(rows)))
-    row = np.empty(rows.shape[1])
-    for i in range(len(rows)):
-        row[:] = rows[i]
-        for cut in range(len(projected)):
-            projected[cut, i] = project(starts, columns, weights, cut, row)
-    return projected
+@nb.njit(nb.void(_ints, _ints, _vector, nb.int64, _matrix, nb.float64[::1]), cache=True, nogil=True)
+def project_columns(
+    starts: NDArray[np.int64],
+    columns: NDArray[np.int64],
+    weights: Floats,
+    cut: int,
+    values: Floats,
+    projected: Floats,
+) -> None:
+    """Write the projections (n) of all rows of `values` (d, n) for a histogram.
+
+    The sums are those scoring forms, in the same order, so that the outermost row lies on the first edge.
+    """
+    projected[:] = 0.0
+    for at in range(starts[cut], starts[cut + 1]):
+        weight, column = weights[at], values[columns[at]]
+        for i in range(len(projected)):
+            projected[i] += weight * column[i]
+    for i in range(len(projected)):
+        projected[i] = 0.0 if np.isnan(projected[i]) else min(max(projected[i], -WIDEST), WIDEST)
+
+
+@nb.njit(nb.int64(_vector, nb.float64), cache=True, nogil=True)
+def count_below(edges: Floats, value: float) -> int:
+    """How many edges, in ascending order, lie below `value`."""
+    if len(edges) > _FEW:
+        return int(np.searchsorted(edges, value))
+    below = 0
+    for k in range(len(edges)):
+        below += value > edges[k]
+    return below
+
+
+@nb.njit(nb.void(_vector, _vector, _vector, nb.float64[::1]), cache=True, nogil=True)
+def add_scores(edges: Floats, logs: Floats, projected: Floats, totals: Floats) -> None:
+    """Add to the `totals` (n) the score of the bin that each projection (n) falls into."""
+    for i in range(len(projected)):
+        totals[i] += logs[count_below(edges, projected[i])]
 
 
 @nb.njit(nb.boolean(_ints, _ints, _vector, _matrix, _matrix, _matrix, _matrix, nb.float64[::1]), cache=True, nogil=True)
@@ -55,7 +84,7 @@ def score_rows(
 ) -> bool:
     """The mean over the cuts of the score of the bin a row's projection falls into. See `Backend.scorer`."""
     n, d = values.shape
-    cuts, most = logs.shape
+    cuts = len(logs)
     if scaling.shape[1] != d:
         return False
     row = np.empty(d)
@@ -67,12 +96,6 @@ def score_rows(
         total = 0.0
         for cut in range(cuts):
             projected: float = project(starts, columns, weights, cut, row)
-            found = 0
-            if most <= _FEW:
-                for k in range(most):
-                    found += projected > edges[cut, k]
-            else:
-                found = int(np.searchsorted(edges[cut], projected))
-            total += logs[cut, found]
+            total += logs[cut, count_below(edges[cut], projected)]
         scores[i] = total / cuts
     return finite
