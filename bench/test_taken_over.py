@@ -15,6 +15,7 @@ from millstream.backend.registry import backend_class
 from numpy.typing import NDArray
 from ratio import SMOKE, interleave
 from results import Reach
+from team import Team
 from threadpoolctl import threadpool_limits
 
 Floats = NDArray[np.float64]
@@ -51,33 +52,6 @@ def _autoencoder() -> Any:
     from pyod.models.auto_encoder import AutoEncoder
 
     return AutoEncoder(epoch_num=EPOCHS, verbose=0)
-
-
-class Team:
-    """SUOD by its definition on PyOD's members: PyOD's own class needs packages that nobody maintains."""
-
-    def __init__(self) -> None:
-        from pyod.models.copod import COPOD
-        from pyod.models.hbos import HBOS
-        from pyod.models.iforest import IForest
-        from pyod.models.lof import LOF
-
-        forests = [IForest(n_estimators=n, random_state=5 + at) for at, n in enumerate((50, 100, 150))]
-        self.members = [LOF(n_neighbors=15), LOF(n_neighbors=20), HBOS(n_bins=10), HBOS(n_bins=20), COPOD(), *forests]
-
-    def fit(self, rows: Floats) -> Team:
-        """Fit the members, and mean and spread of their scores."""
-        scores = np.stack([member.fit(rows).decision_scores_ for member in self.members])
-        self.mean, self.spread = scores.mean(axis=1), scores.std(axis=1)
-        self.decision_scores_ = self._voted(scores)
-        return self
-
-    def decision_function(self, rows: Floats) -> Floats:
-        """Standardized scores, averaged."""
-        return self._voted(np.stack([member.decision_function(rows) for member in self.members]))
-
-    def _voted(self, scores: Floats) -> Floats:
-        return np.asarray(((scores - self.mean[:, None]) / self.spread[:, None]).mean(axis=0))
 
 
 PAIRS = (
