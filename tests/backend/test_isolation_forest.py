@@ -6,7 +6,8 @@ import pytest
 
 
 @pytest.mark.parametrize(
-    "params", [{}, {"n_estimators": 20, "max_features": 0.5}, {"bootstrap": True, "max_samples": 50}]
+    "params",
+    [{}, {"n_estimators": 20, "max_features": 0.5}, {"bootstrap": True, "max_samples": 50}, {"max_samples": "auto"}],
 )
 def test_without_the_range_penalty_scores_are_scikit_learns(params):
     from sklearn.ensemble import IsolationForest

@@ -21,7 +21,9 @@ from millstream.scaling import Scaling
 
 _PARAMETERS = {
     "n_estimators": Parameter("int", 100, "number of trees", 1, 2_000),
-    "max_samples": Parameter("int", 256, "rows each tree is grown on, at most those given", 2, 100_000),
+    "max_samples": Parameter(
+        "int", "auto", "rows each tree is grown on, at most those given; 'auto': 256", 2, 100_000, choices=("auto",)
+    ),
     "max_features": Parameter("float", 1.0, "share of the columns each tree sees", 0.01, 1.0),
     "bootstrap": Parameter("bool", False, "draw the rows of a tree with replacement"),
     "range_penalty": Parameter("bool", True, "count values far outside a node's range as more anomalous"),
@@ -66,7 +68,8 @@ class IsolationForest(FusedBackend):
 
         rows = np.clip(rows, -_WIDEST, _WIDEST)
         options = {name: value for name, value in self.params.items() if name != "range_penalty"}
-        options["max_samples"] = min(options["max_samples"], len(rows))
+        if options["max_samples"] != "auto":
+            options["max_samples"] = min(options["max_samples"], len(rows))
         forest = Forest(**options, random_state=self.context.seed, n_jobs=1).fit(rows)
         self.take(_forest_arrays(forest, rows))
         scores = np.empty(len(rows))
