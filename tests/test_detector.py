@@ -88,10 +88,13 @@ def test_a_setting_that_is_not_allowed_is_refused_at_once(given, word):
     assert word in str(refused.value)
 
 
-def test_numbers_of_numpy_are_settings_too():
-    given = ms.Detector("ecod", contamination=np.float32(0.25), seed=np.int64(3))
-    assert (given.settings.contamination, given.settings.seed) == (0.25, 3)
+def test_numbers_of_numpy_and_whole_floats_are_settings_too():
+    given = ms.Detector("hbos", contamination=np.float32(0.25), seed=np.int64(3), epochs=7.0, params={"n_bins": 8.0})
+    assert (given.settings.contamination, given.settings.seed, given.settings.epochs) == (0.25, 3, 7)
+    assert ms.Detector("hbos", params={"n_bins": np.int64(8), "tol": np.float64(0.25)}).params["n_bins"] == 8
     assert ms.Detector.from_bytes(given.fit(TRAINING).to_bytes()).settings == given.settings
+    plain = ms.Detector("hbos", contamination=0.25, seed=3, epochs=7, params={"n_bins": 8})
+    assert plain.fit(TRAINING).to_bytes() == given.to_bytes()
 
 
 def test_training_scores_cannot_be_written(detector):
@@ -116,8 +119,17 @@ def test_equal_training_scores_have_no_width(value):
 
 
 def test_another_width_is_refused_with_the_columns(detector):
-    with pytest.raises(InvalidRequestError, match="column_0, column_1"):
+    with pytest.raises(InvalidRequestError, match=r"have 1 column; .* \(column_0, column_1\)"):
         detector.raw_score([[1.0]])
+
+
+def test_named_rows_without_any_of_the_columns_are_refused_with_their_names():
+    fitted = ms.Detector("ecod").fit([{"load": x, "heat": y} for x, y in TRAINING[:, :2].tolist()])
+    for strange in ([{"speed": 1.0}], [{}], [{"speed": 1.0}, {"Load": 2.0}]):
+        with pytest.raises(InvalidRequestError, match="load, heat"):
+            fitted.score(strange)
+    assert len(fitted.score([{"speed": 1.0}, {"load": None}])) == 2
+    assert len(fitted.score([])) == 0
 
 
 LOGS = [{"ms": 100.0 + n, "verb": ("GET", "PUT")[n % 2], "ok": n % 3 > 0, "who": f"w{n % 5}"} for n in range(40)]

@@ -205,6 +205,10 @@ def test_an_empty_batch_has_no_results():
         {"window_size": 10_000_001},
         {"threshold": 1.1},
         {"threshold": -0.1},
+        {"threshold": "high"},
+        {"contamination": "low"},
+        {"min_samples": "20"},
+        {"window_size": float("inf")},
         {"threshold": float("nan")},
         {"contamination": 0.0},
         {"contamination": 0.51},
@@ -224,6 +228,11 @@ def test_a_setting_beyond_its_limits_is_refused_by_name(wrong):
     with pytest.raises(ms.InvalidRequestError) as caught:
         small(**wrong)
     assert next(iter(wrong)) in str(caught.value)
+
+
+def test_whole_floats_and_numbers_of_numpy_are_integers_too():
+    given = small(min_samples=20.0, window_size=np.int64(60), seed=np.float64(3.0), lag_periods=[1.0, np.int32(2)])
+    assert given.settings == small(min_samples=20, window_size=60, seed=3, lag_periods=[1, 2]).settings
 
 
 @pytest.mark.parametrize(

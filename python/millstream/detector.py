@@ -6,6 +6,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from reprlib import repr as short
 from typing import Any, Literal
 
 import numpy as np
@@ -13,10 +14,10 @@ from numpy.typing import NDArray
 
 from millstream import encoding, model_file, normalization, scaling
 from millstream._core import Table, read_rows
-from millstream.backend.base import Backend, FitContext, Scorer
+from millstream.backend.base import Backend, FitContext, Scorer, integer
 from millstream.backend.registry import backend_class, check_backend, fittable_class
 from millstream.encoding import Encoder
-from millstream.errors import InvalidRequestError, ModelFileError, NotFittedError
+from millstream.errors import InvalidRequestError, ModelFileError, NotFittedError, counted
 from millstream.normalization import ScoreStatistics
 from millstream.scaling import Scaling
 
@@ -41,7 +42,7 @@ class FitSettings:
 
     def check(self) -> FitSettings:
         """These settings, or `InvalidRequestError` naming the first that is not allowed."""
-        if not _is_number(self.contamination) or not 0 < self.contamination <= 0.5:
+        if not is_number(self.contamination) or not 0 < self.contamination <= 0.5:
             raise InvalidRequestError(
                 f"'contamination' is {self.contamination!r}; allowed is above 0 and at most 0.5; correct it.",
                 loc=("contamination",),
@@ -54,9 +55,12 @@ class FitSettings:
             )
         if self.schema is not None:
             encoding.checked_schema(self.schema)
-        whole: dict[str, Any] = {name: _whole(name, getattr(self, name), least, most) for name, least, most in _WHOLE}
-        self.new_backend()
-        return replace(self, contamination=float(self.contamination), **whole)
+        whole: dict[str, Any] = {
+            name: checked_integer(name, getattr(self, name), least, most) for name, least, most in _WHOLE
+        }
+        taken = self.new_backend().params
+        params = None if self.params is None else {name: taken[name] for name in self.params}
+        return replace(self, contamination=float(self.contamination), params=params, **whole)
 
     def new_backend(self) -> Backend:
         """An unfitted backend with these settings."""
@@ -314,13 +318,14 @@ class Detector:
 
     def _values(self, table: Table) -> Floats:
         if self._encoder is not None and table.named:
+            _check_known(table, self._encoder)
             return self._encoder.encode(table)
         width = len(self._columns)
         if table.named and len(table):
             return self._by_name(table)
         if len(table) and len(table.columns) != width:
             raise InvalidRequestError(
-                f"The rows have {len(table.columns)} columns; the model was fitted on {width} "
+                f"The rows have {counted(len(table.columns), 'column')}; the model was fitted on {width} "
                 f"({', '.join(self._columns[:20])}); send as many.",
                 loc=("data",),
             )
@@ -341,6 +346,15 @@ class Detector:
                 loc=("data",),
             )
         return table.matrix(list(self._columns))
+
+
+def _check_known(table: Table, encoder: Encoder) -> None:
+    """Refuse rows none of whose fields the model knows: it would make them up from medians."""
+    if len(table) and not any(name in encoder.schema for name in table.columns):
+        raise InvalidRequestError(
+            f"No row has a field that the model was fitted on; they are {_listed([*encoder.schema])}; send those.",
+            loc=("data",),
+        )
 
 
 def _listed(names: Sequence[str], most: int = 20) -> str:
@@ -401,16 +415,19 @@ def _finite_floats(array: NDArray[Any], length: int | None) -> Floats:
     return array
 
 
-def _is_number(value: Any) -> bool:
+def is_number(value: Any) -> bool:
+    """Whether `value` is a number, Python's or NumPy's, and no boolean."""
     return isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
 
 
-def _whole(name: str, value: Any, least: int, most: int) -> int:
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or not least <= value <= most:
+def checked_integer(name: str, value: Any, least: int, most: int) -> int:
+    """The integer, 3.0 being 3, that the argument `name` is; `InvalidRequestError` if it is none or out of range."""
+    found = integer(value)
+    if found is None or not least <= found <= most:
         raise InvalidRequestError(
-            f"'{name}' is {value!r}; allowed is an integer from {least:,} to {most:,}; correct it.", loc=(name,)
+            f"'{name}' is {short(value)}; allowed is an integer from {least:,} to {most:,}; correct it.", loc=(name,)
         )
-    return int(value)
+    return found
 
 
 def _check_complete(rows: FitRows) -> None:
@@ -438,7 +455,8 @@ def _check_enough(backend: Backend, values: Floats) -> None:
     least = backend.least_rows
     if len(values) < least:
         raise InvalidRequestError(
-            f"There are {len(values)} rows; {backend.info.backend} needs at least {least}; send more.", loc=("data",)
+            f"The fit has {counted(len(values), 'row')}; {backend.info.backend} needs at least {least}; send more.",
+            loc=("data",),
         )
 
 

@@ -25,6 +25,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 
+def counted(count: int, noun: str) -> str:
+    """A number with its noun, for messages: 1 row, 2 rows."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
 @dataclass(frozen=True)
 class Refusal:
     """One value that was refused: where it stands, outermost step first, and why."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from millstream._core import Table
-from millstream.errors import InvalidRequestError
+from millstream.errors import InvalidRequestError, counted
 from millstream.stream_state import Floats, Rows, StreamState
 
 
@@ -64,7 +64,9 @@ def _by_position(table: Table, columns: tuple[str, ...]) -> Floats:
     values = table.matrix()
     if values.shape[1] != len(columns):
         raise InvalidRequestError(
-            f"row 0 has {values.shape[1]} values; the stream has {len(columns)} columns: {', '.join(columns)}", (0,)
+            f"row 0 has {counted(values.shape[1], 'value')}; the stream has {counted(len(columns), 'column')}: "
+            f"{', '.join(columns)}",
+            (0,),
         )
     return values
 

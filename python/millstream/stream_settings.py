@@ -8,6 +8,7 @@ from typing import Any
 
 from millstream import normalization
 from millstream.backend.registry import fittable_class
+from millstream.detector import checked_integer, is_number
 from millstream.errors import ConflictError, InvalidRequestError
 
 MAX_ROWS = 10_000_000
@@ -37,21 +38,21 @@ class StreamSettings:
         fittable_class(self.backend)
         normalization.checked(self.normalization)
         for name, least in _ROWS_AT_LEAST.items():
-            _set(self, name, _whole(name, getattr(self, name), least, MAX_ROWS))
+            _set(self, name, checked_integer(name, getattr(self, name), least, MAX_ROWS))
         if self.min_samples > self.window_size:
             raise InvalidRequestError(
                 f"'min_samples' is {self.min_samples} and 'window_size' {self.window_size}: a window has to"
                 " hold the rows of the first model; lower min_samples or raise window_size",
                 ("min_samples",),
             )
-        if not 0 <= self.threshold <= 1:
-            raise InvalidRequestError(f"'threshold' is {self.threshold}; it lies from 0 to 1", ("threshold",))
-        if not 0 < self.contamination <= 0.5:
+        if not is_number(self.threshold) or not 0 <= self.threshold <= 1:
+            raise InvalidRequestError(f"'threshold' is {self.threshold!r}; it lies from 0 to 1", ("threshold",))
+        if not is_number(self.contamination) or not 0 < self.contamination <= 0.5:
             raise InvalidRequestError(
-                f"'contamination' is {self.contamination}; it is a share of rows above 0 and at most 0.5",
+                f"'contamination' is {self.contamination!r}; it is a share of rows above 0 and at most 0.5",
                 ("contamination",),
             )
-        _set(self, "seed", _whole("seed", self.seed, 0, 2**32 - 1))
+        _set(self, "seed", checked_integer("seed", self.seed, 0, 2**32 - 1))
         for name in ("rolling_windows", "lag_periods"):
             _set(self, name, _periods(name, getattr(self, name), self.window_size))
 
@@ -80,15 +81,8 @@ def _set(settings: StreamSettings, name: str, value: object) -> None:
     object.__setattr__(settings, name, value)  # the way a frozen dataclass normalizes what it was given
 
 
-def _whole(name: str, value: Any, least: int, most: int) -> int:
-    is_whole = not isinstance(value, bool) and isinstance(value, (int, float)) and value == value // 1
-    if not is_whole or not least <= value <= most:
-        raise InvalidRequestError(f"'{name}' is {value!r}; it is a whole number from {least} to {most}", (name,))
-    return int(value)
-
-
 def _periods(name: str, values: Any, window_size: int) -> tuple[int, ...]:
-    periods = tuple(_whole(name, value, 1, window_size) for value in values)
+    periods = tuple(checked_integer(name, value, 1, window_size) for value in values)
     if len(set(periods)) < len(periods):
         raise InvalidRequestError(f"'{name}' is {list(periods)}; each value may stand there once", (name,))
     if len(periods) > MAX_WINDOWS:

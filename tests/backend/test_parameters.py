@@ -1,7 +1,12 @@
 """Which values a hyperparameter takes."""
 
+from importlib import import_module
+from inspect import signature
+
+import numpy as np
 import pytest
 from millstream.backend.base import BackendInfo, Parameter, checked_params
+from millstream.backend.registry import backend_class
 from millstream.errors import InvalidRequestError
 
 INFO = BackendInfo(
@@ -41,6 +46,10 @@ def test_the_defaults_stand_where_nothing_is_given():
         ({"bins": 7}, 7),
         ({"word": "b"}, "b"),
         ({"widths": [8]}, [8]),
+        ({"widths": (8.0, np.int64(4))}, [8, 4]),
+        ({"count": np.int64(2)}, 2),
+        ({"share": np.float64(0.5)}, 0.5),
+        ({"on": np.bool_(False)}, False),
         ({"on": False}, False),
     ],
 )
@@ -77,3 +86,42 @@ def test_any_other_value_is_refused_and_the_message_says_what_is_allowed(given, 
     assert f"allowed {'are' if 'other' in given else 'is'}" in str(refused.value)
     assert allowed in str(refused.value)
     assert [r.loc for r in refused.value.refusals] == [("params", next(iter(given)))]
+
+
+# What PyOD's constructors take and ours do not: how neighbours are searched and measured, which is exact and Euclidean
+# here; threads, talk and devices; and what a fit takes beside `params` (contamination, random_state).
+NOT_TAKEN = {
+    "contamination", "random_state", "n_jobs", "verbose", "behaviour", "algorithm", "leaf_size", "metric", "p",
+    "metric_params", "radius", "novelty", "check_estimator", "device", "use_compile", "compile_mode",
+    "optimizer_params",
+}  # fmt: skip
+OURS_ALONE = {"range_penalty", "weight_decay"}  # weight_decay is one of PyOD's optimizer_params
+DECIDED_BY_THE_FIT = {"nu", "epoch_num", "batch_size"}  # from its contamination, epochs and batch_size
+PYOD = {
+    "isolation_forest": ("iforest", "IForest"),
+    "one_class_svm": ("ocsvm", "OCSVM"),
+    "local_outlier_factor": ("lof", "LOF"),
+    "autoencoder": ("auto_encoder", "AutoEncoder"),
+    "ecod": ("ecod", "ECOD"),
+    "hbos": ("hbos", "HBOS"),
+    "copod": ("copod", "COPOD"),
+    "knn": ("knn", "KNN"),
+    "mcd": ("mcd", "MCD"),
+    "cblof": ("cblof", "CBLOF"),
+    "loda": ("loda", "LODA"),
+}
+
+
+@pytest.mark.parametrize("backend", PYOD)
+def test_names_and_defaults_are_those_of_pyods_constructor(backend):
+    module, name = PYOD[backend]
+    theirs = signature(getattr(import_module(f"pyod.models.{module}"), name)).parameters
+    ours = backend_class(backend).info.parameter_info
+    assert ours.keys() - OURS_ALONE == theirs.keys() - NOT_TAKEN
+    for parameter in ours.keys() - OURS_ALONE:
+        default = ours[parameter].default
+        assert default is None if parameter in DECIDED_BY_THE_FIT else default == _plain(theirs[parameter].default)
+
+
+def _plain(default):
+    return tuple(default) if isinstance(default, list) else default

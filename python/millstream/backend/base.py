@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from reprlib import repr as short
 from typing import Any, ClassVar, Literal, Protocol
 
@@ -205,13 +205,29 @@ def checked_params(info: BackendInfo, given: Mapping[str, Any]) -> dict[str, Any
             )
         if value is None:
             continue  # as if not given
-        whole = known.type == "int" and isinstance(value, float) and value.is_integer()
-        taken[name] = int(value) if whole else value  # JSON has one kind of number
+        taken[name] = _plain(known, value)
         if not _fits(known, taken[name]):
             raise InvalidRequestError(
                 f"'params' has {name} = {short(value)}; allowed is {_allowed(known)}; correct it.", loc=("params", name)
             )
     return {name: known.default for name, known in info.parameter_info.items()} | taken
+
+
+def integer(value: Any) -> int | None:
+    """The integer that `value` is, 3.0 being 3, for JSON has one kind of number; None for what is none."""
+    if isinstance(value, int | np.integer) and not isinstance(value, bool):
+        return int(value)
+    return int(value) if isinstance(value, float | np.floating) and float(value).is_integer() else None
+
+
+def _plain(parameter: Parameter, value: Any) -> Any:
+    """`value` as Python's own number, or list of them, where it reads as what is asked."""
+    if parameter.type == "ints" and isinstance(value, list | tuple):
+        return [_plain(replace(parameter, type="int"), item) for item in value]
+    whole = integer(value) if parameter.type == "int" else None
+    if whole is None and isinstance(value, np.generic):
+        return value.item()
+    return value if whole is None else whole
 
 
 def _fits(parameter: Parameter, value: Any) -> bool:

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::compute::{Held, compute};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, counted};
 use crate::features::{Plan, Request};
 use crate::ring::{Kind, Reader, Ring, Snapshot};
 use crate::rolling::Live;
@@ -251,8 +251,9 @@ impl Buffer {
         if !table.named() && !self.columns.is_empty() {
             if width != self.columns.len() {
                 return Err(Error::invalid(format!(
-                    "Rows of {width} values for {} columns. Send as many values as there are columns.",
-                    self.columns.len()
+                    "Rows of {} for {}. Send as many values as there are columns.",
+                    counted(width, "value"),
+                    counted(self.columns.len(), "column")
                 )));
             }
             return Ok((0..width).map(Some).collect());

@@ -40,6 +40,12 @@ pub enum Error {
     WriterBusy,
 }
 
+/// A number with its noun, which takes an s unless there is one.
+pub(crate) fn counted(count: usize, noun: &str) -> String {
+    let ending = if count == 1 { "" } else { "s" };
+    format!("{count} {noun}{ending}")
+}
+
 /// What every fallible function of the crate returns.
 pub type Result<T> = std::result::Result<T, Error>;
 

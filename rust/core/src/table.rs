@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, counted};
 use crate::matrix::Matrix;
 use crate::name::Name;
 use crate::ring::Chunk;
@@ -114,8 +114,9 @@ fn check_width(width: usize, names: &[String]) -> Result<()> {
     }
     if !names.is_empty() && names.len() != width {
         return Err(Error::invalid(format!(
-            "Rows of {width} values for {} columns. Send as many values as there are columns.",
-            names.len()
+            "Rows of {} for {}. Send as many values as there are columns.",
+            counted(width, "value"),
+            counted(names.len(), "column")
         )));
     }
     Ok(())

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::ops::Range;
 
-use crate::error::{Error, Result, Step};
+use crate::error::{Error, Result, Step, counted};
 
 mod column;
 pub mod json;
@@ -267,9 +267,9 @@ impl Builder {
     }
 
     fn ragged(&self, more_or_fewer: &str) -> Error {
-        let width = self.width;
+        let values = counted(self.width, "value");
         self.row_error(format!(
-            "The row has {more_or_fewer} than {width} values, the number of columns. Send as many values in each row."
+            "The row has {more_or_fewer} than {values}, the number of columns. Send as many values in each row."
         ))
     }
 
