@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from millstream.backend.base import Backend, BackendInfo, Floats, Parameter, checked_array
-from millstream.backend.neighbors import FEW_ROWS, Neighbors, Places
+from millstream.backend.neighbors import Neighbors, Places
 
 _PARAMETERS = {
     "n_neighbors": Parameter("int", 20, "neighbours, at most one less than the training rows", 1, 10_000),
@@ -55,29 +55,29 @@ class LocalOutlierFactor(Backend):
         self._keep(rows, np.zeros(len(rows)), np.zeros(len(rows)))
         skips = self._neighbors.place_of[first]
         lists = self._neighbors.search(unique, min(self._k + 1, len(rows) - 1), skips)
-        self._reaches = self._neighbors.by_place(np.sqrt(lists[0][:, self._k - 1])[same])
+        self._known[0] = self._neighbors.by_place(np.sqrt(lists[0][:, self._k - 1])[same])
         reach, _ = self._averages(unique, skips, lists)
-        self._densities = self._neighbors.by_place((1 / reach)[same])
+        self._known[1] = self._neighbors.by_place((1 / reach)[same])
         return _factors(*self._averages(unique, skips, lists))[same]
 
     def score(self, rows: Floats) -> Floats:
         """Factors of rows among the training rows."""
-        skips = np.full(len(rows), -1)
-        return _factors(*self._averages(rows, skips, self._neighbors.search(rows, self._k + 1, skips)))
+        scores = np.empty(len(rows))
+        SharedSearch([self]).score(rows, scores[None])
+        return scores
 
     def _averages(self, rows: Floats, skips: Places, lists: tuple[Floats, Places]) -> tuple[Floats, Floats]:
         """Mean reachability distance from `rows` to their neighbours, and the mean density at these."""
         from millstream.backend.neighbors_kernels import average_neighborhoods
 
-        points, boxes = self._neighbors.points, self._neighbors.boxes
         means = np.empty(len(rows)), np.empty(len(rows))
-        average_neighborhoods(points, boxes, rows, skips, *lists, self._k, self._reaches, self._densities, *means)
+        average_neighborhoods(*self._neighbors.tree, rows, skips, *lists, self._k, self._known, *means)
         return means[0] + 1e-10, means[1]
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """The training rows (n, d), their distances to their k-th neighbour (n), and the densities at them (n)."""
         at = self._neighbors.place_of
-        return {"rows": self._rows, "reaches": self._reaches[at], "densities": self._densities[at]}
+        return {"rows": self._rows, "reaches": self._known[0][at], "densities": self._known[1][at]}
 
     def take(self, arrays: Mapping[str, NDArray[Any]]) -> None:
         """The training rows and what is known of them; the tree is built anew."""
@@ -93,7 +93,7 @@ class LocalOutlierFactor(Backend):
         self._rows = rows
         self._k = min(self.params["n_neighbors"], len(rows) - 1)
         self._neighbors = Neighbors(rows)
-        self._reaches, self._densities = self._neighbors.by_place(reaches), self._neighbors.by_place(densities)
+        self._known = np.array([self._neighbors.by_place(reaches), self._neighbors.by_place(densities)])
 
     def share(self, other: LocalOutlierFactor) -> None:
         """Keep the tree of `other`, which was fitted on the same rows and so has the same."""
@@ -108,20 +108,18 @@ class SharedSearch:
 
         self._factors, self._neighbors = factors, factors[0]._neighbors
         self._counts = np.array([factor._k for factor in factors])
-        known = np.array([(factor._reaches, factor._densities) for factor in factors])
-        self._score_few = partial(score_factors, self._neighbors.points, self._neighbors.boxes, self._counts, known)
+        known = factors[0]._known[None] if len(factors) == 1 else np.array([factor._known for factor in factors])
+        self._score = partial(score_factors, *self._neighbors.tree, self._counts, known)
 
     def score(self, rows: Floats, scores: Floats) -> None:
-        """Write the scores of `rows` (n, d) by every factor (factors, n). Few take one call, with the same bits."""
-        if len(rows) < FEW_ROWS:
-            self._score_few(rows, scores)
+        """Write the scores of `rows` (n, d) by every factor (factors, n)."""
+        if not self._neighbors.by_product(rows):
+            self._score(rows, scores)
             return
         skips = np.full(len(rows), -1)
         nearest = self._neighbors.search(rows, int(self._counts.max()) + 1, skips)
         for factor, into in zip(self._factors, scores, strict=True):
-            reach, density = factor._averages(rows, skips, nearest)
-            with np.errstate(over="ignore", invalid="ignore"):  # far outliers: what overflows is made finite later
-                np.multiply(density, reach, out=into)
+            into[:] = _factors(*factor._averages(rows, skips, nearest))
 
 
 def _factors(reach: Floats, density: Floats) -> Floats:

@@ -9,7 +9,7 @@ Floats = NDArray[np.float64]
 Places = NDArray[np.int64]
 
 _BOXES_HELP = 15  # columns up to which boxes exclude enough; scikit-learn draws the line here too
-FEW_ROWS = 8  # a matrix product pays from here on
+_FEW_ROWS = 8  # a matrix product pays from here on
 _PRODUCTS = 1 << 22  # numbers in a block of products: 16 MiB
 
 
@@ -21,37 +21,42 @@ class Neighbors:
     """
 
     def __init__(self, rows: Floats) -> None:
-        from millstream.backend.neighbors_kernels import LEAF, divide
+        from millstream.backend.lanes import FAMILY, LEAF
+        from millstream.backend.tree_kernels import divide, fill
 
         n, d = rows.shape
-        leaves = 1 << max(0, int(np.ceil(np.log2(n / LEAF))))
-        order, starts = np.arange(n), np.zeros(leaves + 1, dtype=np.int64)
-        divide(rows, leaves, order, starts)
-        ordered = rows[order]
-        leaf = np.repeat(np.arange(leaves), np.diff(starts))
-        self.place_of = np.empty(n, dtype=np.int64)
-        in_order = leaf * LEAF + np.arange(n) - starts[leaf]
-        self.place_of[order] = in_order
-        self.points = np.full((leaves, d, LEAF), np.inf)
-        self.points[leaf, :, in_order % LEAF] = ordered
-        self.boxes = _boxes(ordered, starts)
-        self._by_product = d > _BOXES_HELP
-        if self._by_product:
-            self._prepare_products(ordered, in_order)
+        families = -(-n // (FAMILY * LEAF))
+        leaves = families * FAMILY
+        order, spans = np.arange(n), np.empty((2 * leaves, 2), dtype=np.int64)
+        divide(rows, order, spans)
+        self.place_of, self.points = np.empty(n, dtype=np.int64), np.empty((leaves, d, LEAF))
+        boxes = np.empty((2 * leaves, 2, d))
+        fill(rows, order, spans, self.place_of, self.points, boxes)
+        self._many_columns = d > _BOXES_HELP
+        if self._many_columns:
+            self._prepare_products(rows)
+        # In the order in which a search reads them: the boxes of siblings side by side.
+        boxes[0] = 0.0
+        self.boxes = np.ascontiguousarray(boxes[: 2 * families].reshape(families, 2, 2, d).transpose(0, 3, 2, 1))
+        self.leaf_boxes = np.ascontiguousarray(boxes[leaves:].reshape(families, FAMILY, 2, d).transpose(0, 3, 2, 1))
+        self.tree = self.points, self.boxes, self.leaf_boxes
 
-    def _prepare_products(self, ordered: Floats, in_order: Places) -> None:
+    def _prepare_products(self, rows: Floats) -> None:
         """float32 keeps 24 bits: a product of d terms is off by less than (d + 4) / 2^24 of both lengths."""
         with np.errstate(over="ignore", invalid="ignore"):
-            self._columns = np.ascontiguousarray(ordered.T, dtype=np.float32)
-            self._norms = np.sqrt((ordered**2).sum(axis=1))
-        self._in_order = in_order
-        self._precision = 2.0 * (ordered.shape[1] + 4) / 2**24
+            self._columns = np.ascontiguousarray(rows.T, dtype=np.float32)
+            self._norms = np.sqrt((rows**2).sum(axis=1))
+        self._precision = 2.0 * (rows.shape[1] + 4) / 2**24
 
     def by_place(self, values: Floats) -> Floats:
         """Values of the training rows (n) as values of the places; those of empty places are never read."""
         placed = np.zeros(self.points.shape[0] * self.points.shape[2])
         placed[self.place_of] = values
         return placed
+
+    def by_product(self, rows: Floats) -> bool:
+        """Whether a search for these rows looks at all points by a matrix product, not in the tree."""
+        return self._many_columns and len(rows) >= _FEW_ROWS
 
     def search(self, rows: Floats, k: int, skips: Places | None = None) -> tuple[Floats, Places]:
         """Squared distances and places (n, k) of the `k` points nearest to `rows`, ascending.
@@ -60,37 +65,22 @@ class Neighbors:
         """
         distances, places = np.empty((len(rows), k)), np.empty((len(rows), k), dtype=np.int64)
         skips = np.full(len(rows), -1) if skips is None else skips
-        if self._by_product and len(rows) >= FEW_ROWS:
+        if self.by_product(rows):
             step = max(1, _PRODUCTS // self._columns.shape[1])
             for at in range(0, len(rows), step):
                 block = slice(at, at + step)
                 self._search_products(rows[block], skips[block], distances[block], places[block])
         else:
-            from millstream.backend.neighbors_kernels import search_tree
+            from millstream.backend.tree_kernels import search_tree
 
-            search_tree(self.points, self.boxes, rows, skips, distances, places)
+            search_tree(*self.tree, rows, skips, distances, places)
         return distances, places
 
     def _search_products(self, rows: Floats, skips: Places, distances: Floats, places: Places) -> None:
-        from millstream.backend.neighbors_kernels import search_products
+        from millstream.backend.product_kernels import search_products
 
         with np.errstate(over="ignore", invalid="ignore"):
             products = rows.astype(np.float32) @ self._columns
         search_products(
-            self.points, self._in_order, self._norms, products, self._precision, rows, skips, distances, places
+            self.points, self.place_of, self._norms, products, self._precision, rows, skips, distances, places
         )
-
-
-def _boxes(ordered: Floats, starts: Places) -> Floats:
-    """Lowest and highest values of every node's points: (2 * leaves, 2, d), node 1 the root, node 0 unused."""
-    leaves = len(starts) - 1
-    boxes = np.empty((2 * leaves, 2, ordered.shape[1]))
-    boxes[leaves:, 0] = np.minimum.reduceat(ordered, starts[:-1], axis=0)
-    boxes[leaves:, 1] = np.maximum.reduceat(ordered, starts[:-1], axis=0)
-    while leaves > 1:
-        children = boxes[leaves : 2 * leaves]
-        leaves //= 2
-        boxes[leaves : 2 * leaves, 0] = np.minimum(children[0::2, 0], children[1::2, 0])
-        boxes[leaves : 2 * leaves, 1] = np.maximum(children[0::2, 1], children[1::2, 1])
-    boxes[0] = 0.0
-    return boxes
