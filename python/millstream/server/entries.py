@@ -2,9 +2,12 @@
 
 The idea: every change of an object is an event, applied by the object's one method `apply`. An entry gives turns first
 come, first served, so the order of events is the order of arrival, whatever ran where. Short work runs on the event
-loop at once when it is the entry's turn; long work runs in a thread while the entry waits. Deleting is an event too:
-what queued before it still happens, what queued behind it finds the name gone. Reads take no turn: objects offer
-immutable snapshots.
+loop at once when it is the entry's turn; long work runs in a thread while the entry waits. An event that cannot go on
+before something else is done, a fit, returns a `Pause`: the entry keeps the turn, and no thread is taken meanwhile.
+Deleting is an event too: what queued before it still happens, what queued behind it finds the name gone. Reads take no
+turn: objects offer immutable snapshots.
+
+Invariant: no thread waits for another thread or for the event loop; the few there are would soon all wait.
 
 Everything here belongs to one event loop; only `apply` runs in threads.
 """
@@ -12,8 +15,9 @@ Everything here belongs to one event loop; only `apply` runs in threads.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import Executor
+from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
 from millstream.errors import ConflictError, NotFoundError, OverloadedError
@@ -23,7 +27,18 @@ class Applies(Protocol):
     """An object that changes by events only. `apply` reads neither clock nor randomness."""
 
     def apply(self, event: Any) -> Any:
-        """Change by one event, whole or not at all."""
+        """Change by one event, whole or not at all. A `Pause` says that the event goes on later, in the same turn."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """An event that waits: `wait()` is awaited on the event loop, then `go_on` is called with what came of it.
+
+    `go_on` returns what `apply` returns, another pause included. An object is whole while its event waits: it is read.
+    """
+
+    wait: Callable[[], Awaitable[Any]]
+    go_on: Callable[[Any], Any]
 
 
 T = TypeVar("T", bound=Applies)
@@ -68,11 +83,36 @@ class Entry(Generic[T]):
             self._turn.release()
             raise GoneError(self.name)
         here = inline if isinstance(inline, bool) else inline(self.value)
-        return self._apply_here(event) if here else await self._apply_in_thread(event)
+        result = self._apply_here(event) if here else None
+        if here and not isinstance(result, Pause):
+            return result
+        # The work gives the turn back, not the one who waits for it: a client that leaves must not let a second
+        # writer in beside a thread that is still at work, nor leave an event half done.
+        work = asyncio.ensure_future(self._apply_to_the_end(event, result))
+        self._entries.at_work.add(work)  # the event loop alone would let it be collected
+        work.add_done_callback(self._entries.at_work.discard)
+        return await asyncio.shield(work)
 
     def _apply_here(self, event: Any) -> Any:
         try:
             result = self.value.apply(event)
+        except BaseException:
+            self._failed()
+            self._turn.release()
+            raise
+        if not isinstance(result, Pause):
+            self._born = True
+            self._turn.release()
+        return result
+
+    async def _apply_to_the_end(self, event: Any, pause: Pause | None) -> Any:
+        """Apply `event` in a thread, or go on after its `pause`, until it has a result; then give the turn back."""
+        loop, threads = asyncio.get_running_loop(), self._entries.threads
+        try:
+            result = pause or await loop.run_in_executor(threads, self.value.apply, event)
+            while isinstance(result, Pause):
+                outcome = await result.wait()
+                result = await loop.run_in_executor(threads, result.go_on, outcome)
         except BaseException:
             self._failed()
             raise
@@ -80,21 +120,6 @@ class Entry(Generic[T]):
             self._turn.release()
         self._born = True
         return result
-
-    async def _apply_in_thread(self, event: Any) -> Any:
-        loop = asyncio.get_running_loop()
-        work = loop.run_in_executor(self._entries.threads, self.value.apply, event)
-        # The work gives the turn back, not the one who waits for it: a client that leaves must not let a second
-        # writer in beside a thread that is still at work.
-        work.add_done_callback(self._thread_done)
-        return await asyncio.shield(work)
-
-    def _thread_done(self, work: asyncio.Future[Any]) -> None:
-        if work.cancelled() or work.exception() is not None:
-            self._failed()
-        else:
-            self._born = True
-        self._turn.release()
 
     def _failed(self) -> None:
         """An entry whose first event was refused has never existed."""
@@ -126,6 +151,7 @@ class Entries(Generic[T]):
     def __init__(self, kind: str, advice: str, most: int, threads: Executor) -> None:
         self.kind = kind
         self.threads = threads
+        self.at_work: set[asyncio.Future[Any]] = set()
         self._advice = advice
         self._most = most
         self._entries: dict[str, Entry[T]] = {}

@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as FitTimeout
 from concurrent.futures.process import BrokenProcessPool
+from itertools import product
 from typing import Any, Literal, TypeVar
 
 from pebble import CONSTS, ProcessExpired, ProcessPool
@@ -30,6 +31,7 @@ R = TypeVar("R")
 
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 _PRELOAD = ["millstream.server.fit_child"]
+_AHEAD = 16  # short fits of streams handed to the threads ahead, so that these never wait for the event loop
 _PATIENCE = 0.5  # seconds for a start that is under way, when the server ends
 CONSTS.term_timeout = 0.3  # a child deep in C does not hear SIGTERM; pebble kills it after this
 
@@ -48,6 +50,10 @@ class Fits:
         self._first: Future[None] | None = None
         self._closed = False
         self._pending = {"thread": 0, "process": 0}
+        turns = {"thread": settings.fit_workers + _AHEAD, "process": settings.fit_workers}
+        self._turns = {
+            (place, first): asyncio.Semaphore(turns[place]) for place, first in product(turns, (True, False))
+        }
 
     def start(self) -> None:
         """Begin the children and have them warm up. Blocks for a second or more: call it in a thread."""
@@ -60,7 +66,7 @@ class Fits:
             self._first.result()
 
     async def run(self, place: Place, fit: Callable[..., R], *arguments: Any) -> R:
-        """The result of `fit(*arguments)`, computed in `place`. Cancelling the call ends a fit in a process.
+        """The result of `fit(*arguments)`, for a request. Cancelling the call ends a fit in a process.
 
         Raises
         ------
@@ -76,11 +82,24 @@ class Fits:
         self._admit(place)
         self._pending[place] += 1
         try:
-            if place == "thread":
-                return await self._in_thread(fit, arguments)
-            return await self._in_process(fit, arguments)
+            return await self._run(place, fit, arguments)
         finally:
             self._pending[place] -= 1
+
+    async def run_for_stream(self, place: Place, first: bool, fit: Callable[..., R], *arguments: Any) -> R:
+        """The result of `fit(*arguments)` for a stream: its `first` fit, which a client waits for, or a retrain.
+
+        It waits for its turn and is never refused: there is at most one per stream, and rows that were taken cannot be
+        given back. Only a few at once are handed to the threads or children, so that thousands of streams that are due
+        together let requests and first fits pass.
+        """
+        async with self._turns[place, first]:
+            return await self._run(place, fit, arguments)
+
+    async def _run(self, place: Place, fit: Callable[..., R], arguments: tuple[Any, ...]) -> R:
+        if place == "thread":
+            return await self._in_thread(fit, arguments)
+        return await self._in_process(fit, arguments)
 
     def close(self) -> None:
         """End the children at once, whatever they do. Fits in threads run to their end."""
@@ -99,7 +118,7 @@ class Fits:
 
     @property
     def pending(self) -> int:
-        """Fits that run or wait."""
+        """Fits of requests that run or wait."""
         return sum(self._pending.values())
 
     def _admit(self, place: Place) -> None:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Generator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
 import numpy as np
 
 from millstream._core import Body
 from millstream.errors import InvalidRequestError, MillstreamError
+from millstream.server.entries import Pause
 from millstream.server.limits import Limits, raise_all
 from millstream.stream_results import StreamResults
 from millstream.stream_rows import read_table
@@ -29,18 +31,22 @@ from millstream.stream_state import (
 )
 
 _log = logging.getLogger("millstream")
-FitNow = Callable[[FitJob], ModelFitted]
+Outcome = ModelFitted | FitFailed
+
+
+T = TypeVar("T")
+Steps = Generator[FitJob, Outcome, T]
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """One call: the parameters it sent and its rows, still unread. `fit` runs the first fit, within the event."""
+    """One call: the parameters it sent and its rows, still unread. The event waits for `fit`, the first one."""
 
     body: Body
     sent: Mapping[str, Any]
     first_row: Callable[[], tuple[str, ...] | None]
     limits: Limits
-    fit: FitNow
+    fit: Callable[[FitJob], Awaitable[Outcome]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,10 +77,10 @@ class NamedStream:
         """Whether more rows need no more memory."""
         return self.state.samples_collected >= self.state.settings.window_size
 
-    def apply(self, event: Batch | Change) -> Taken | None:
-        """Change by one event, whole or not at all; a batch is scored."""
+    def apply(self, event: Batch | Change) -> Taken | Pause | None:
+        """Change by one event, whole or not at all; a batch is scored, and waits where the first model is fitted."""
         if isinstance(event, Batch):
-            return self._take(event)
+            return _advance(self._take(event), event, None)
         self.state.apply(event)
         return None
 
@@ -82,7 +88,7 @@ class NamedStream:
         """Whether that many rows may complete the first model, which takes its time."""
         return self.state.model is None and self.state.rows_until_fit <= rows
 
-    def _take(self, batch: Batch) -> Taken:
+    def _take(self, batch: Batch) -> Steps[Taken]:
         state = self.state
         settings = state.settings.changed(
             batch.sent, has_rows=state.window is not None, has_model=state.model_version > 0
@@ -90,7 +96,7 @@ class NamedStream:
         rows, ignored = self._read(batch)
         if settings is not state.settings:
             state.apply(Configured(settings))
-        results = self._results(rows, batch.fit)
+        results = yield from self._results(rows)
         job = state.fit_job() if state.fit_due else None
         if job is not None:
             state.apply(FitStarted())
@@ -119,32 +125,37 @@ class NamedStream:
         batch.limits.rows_of_answer(len(read.rows.values))
         return read.rows, read.ignored
 
-    def _results(self, rows: Rows, fit: FitNow) -> StreamResults | list[StreamResult]:
+    def _results(self, rows: Rows) -> Steps[StreamResults | list[StreamResult]]:
         if len(rows.values) == 1 and (result := self.state.take_row(rows.values[0])) is not None:
             return [result]
-        return StreamResults.of(self._score(rows, fit), rows.columns)
+        return StreamResults.of((yield from self._score(rows)), rows.columns)
 
-    def _score(self, rows: Rows, fit: FitNow) -> list[Scored]:
+    def _score(self, rows: Rows) -> Steps[list[Scored]]:
         """Score rows, cut where the first model has to be fitted: the row after it is the first one scored."""
+        state = self.state
         parts: list[Scored] = []
         at = 0
         while not parts or at < len(rows.values):
             end = len(rows.values)
-            if self.state.model is None:
-                end = min(end, at + self.state.rows_until_fit)
-            parts.append(self.state.apply(Rows(rows.values[at:end], rows.columns, rows.named)))
+            if state.model is None:
+                end = min(end, at + state.rows_until_fit)
+            parts.append(state.apply(Rows(rows.values[at:end], rows.columns, rows.named)))
             at = end
-            if self.state.fit_due and self.state.model is None:
-                self._fit_now(fit)
+            if state.fit_due and state.model is None:
+                job = state.fit_job()
+                state.apply(FitStarted())
+                state.apply((yield job))
         return parts
 
-    def _fit_now(self, fit: FitNow) -> None:
-        job = self.state.fit_job()
-        self.state.apply(FitStarted())
-        try:
-            self.state.apply(fit(job))
-        except Exception as error:  # the rows stay; `last_error` says why, and the next interval tries again
-            self.state.apply(FitFailed(describe_failure(error), job.trained_to))
+
+def _advance(steps: Steps[Taken], batch: Batch, outcome: Outcome | None) -> Taken | Pause:
+    """Run a batch up to its end or to the next fit it waits for."""
+    try:
+        job = next(steps) if outcome is None else steps.send(outcome)
+    except StopIteration as end:
+        taken: Taken = end.value
+        return taken
+    return Pause(partial(batch.fit, job), partial(_advance, steps, batch))
 
 
 def describe_failure(error: Exception) -> str:

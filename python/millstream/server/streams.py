@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from functools import partial
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -125,7 +126,7 @@ async def send(call: Call[StreamRows]) -> Answer | LongAnswer:
     name, service = call.ask.model, call.service
     await service.kernels()
     sent = _sent(call)
-    batch = Batch(_body(call), sent, lambda: _first_row(call.raw), service.limits, _fit_from_thread(service))
+    batch = Batch(_body(call), sent, lambda: _first_row(call.raw), service.limits, partial(_outcome, service))
     most = call.size // 3 + 1  # a row takes three bytes at least
 
     def here(stream: NamedStream) -> bool:
@@ -216,30 +217,24 @@ def _first_row(raw: bytes) -> tuple[str, ...] | None:
     return tuple(first) if isinstance(first, Mapping) else None
 
 
-def _fit_from_thread(service: Service) -> Callable[[FitJob], ModelFitted]:
-    """A fit that a thread at work on an event may call; it waits there, not on the event loop."""
-    loop = asyncio.get_running_loop()
-
-    def fit(job: FitJob) -> ModelFitted:
-        return asyncio.run_coroutine_threadsafe(_timed_fit(service, job), loop).result()
-
-    return fit
-
-
-async def _timed_fit(service: Service, job: FitJob) -> ModelFitted:
+async def _outcome(service: Service, job: FitJob) -> ModelFitted | FitFailed:
+    """Run a fit and say what came of it: the old model, or none, stays when it fails."""
     start = time.perf_counter()
-    model = await _fit(service, job)
+    try:
+        model = await _fit(service, job)
+    except Exception as error:
+        return FitFailed(describe_failure(error), job.trained_to)
     return ModelFitted(model, job.trained_to, time.perf_counter() - start, time.time())
 
 
 async def _fit(service: Service, job: FitJob) -> StreamModel:
-    settings = job.settings
+    settings, first = job.settings, job.before is None
     if backend_class(settings.backend).fit_in == "thread":
-        return await service.fits.run("thread", job.run)
+        return await service.fits.run_for_stream("thread", first, job.run)
     columns: Floats = await service.in_thread(job.rows.columns)
     names = tuple(str(at) for at in range(len(columns)))
     rows = FitRows(np.ascontiguousarray(columns.T), names, False, None)
-    data = await service.fits.run("process", fit_to_bytes, fit_settings(settings), rows)
+    data = await service.fits.run_for_stream("process", first, fit_to_bytes, fit_settings(settings), rows)
     model: StreamModel = await service.in_thread(_decode, data, columns[: job.own])
     return model
 
@@ -250,11 +245,7 @@ def _decode(data: bytes, own: Floats) -> StreamModel:
 
 async def _retrain(service: Service, entry: Entry[NamedStream], job: FitJob) -> None:
     """Fit on the snapshot in `job` and swap the model in, in one event."""
-    outcome: ModelFitted | FitFailed
-    try:
-        outcome = await _timed_fit(service, job)
-    except Exception as error:
-        outcome = FitFailed(describe_failure(error), job.trained_to)
+    outcome = await _outcome(service, job)
     try:
         await entry.send(outcome)
         service.stream_memory.recount(entry.value)
