@@ -7,7 +7,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 # A default written `...` is the one python.md names: () or all four statistics; "data" for `key`.
-__all__ = ["Body", "Buffer", "Table", "Window", "WindowRows", "lags", "read_body", "read_rows", "rolling"]
+__all__ = [
+    "MAX_CAPACITY",
+    "MAX_PERIODS",
+    "Body",
+    "Buffer",
+    "Table",
+    "Window",
+    "WindowRows",
+    "lags",
+    "read_body",
+    "read_rows",
+    "rolling",
+]
+
+MAX_CAPACITY: int  # rows of a buffer
+MAX_PERIODS: int  # windows or lags of one list
 
 @final
 class Table:

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 
 from millstream.errors import InvalidRequestError
 from millstream.percentiles import percentiles
+from millstream.scaling import LARGEST
 
 Floats = NDArray[np.float64]
 Normalization = Literal["standardization", "zscore", "raw"]
-_LARGEST = float(np.finfo(np.float64).max)
 _SQUARES_OVERFLOW = 1e150
 _ROUNDING = 8 * float(np.finfo(np.float64).eps)
 NORMALIZATIONS: tuple[Normalization, ...] = get_args(Normalization)
@@ -64,7 +64,7 @@ def learn(raw: Floats, contamination: float) -> ScoreStatistics:
     low, median, high, limit = (value * unit for value in percentiles(parts, (25, 50, 75, rank)))
     mean, std = float(np.mean(parts)) * unit, float(np.std(parts)) * unit
     rounding = _ROUNDING * largest  # equal scores differ by their last digits, and a mean from what it is the mean of
-    iqr = _beyond(min(high - low, _LARGEST), rounding) or _beyond(std, rounding) or 1.0
+    iqr = _beyond(min(high - low, LARGEST), rounding) or _beyond(std, rounding) or 1.0
     if std <= rounding:
         mean, std = median, 1.0
     first, second = (
@@ -94,6 +94,6 @@ def _normalize(raw: Floats, kind: str, median: float, iqr: float, mean: float, s
                 return np.asarray(1 / (1 + np.exp(-(raw / 2 - median / 2) / iqr)))  # halves: no overflow
         case "zscore":
             with np.errstate(over="ignore"):
-                return np.asarray(np.clip((raw - mean) / std, -_LARGEST, _LARGEST))
+                return np.asarray(np.clip((raw - mean) / std, -LARGEST, LARGEST))
         case "raw":
             return raw

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from millstream.percentiles import percentiles
 
 Floats = NDArray[np.float64]
-LARGEST = np.finfo(np.float64).max
+LARGEST = float(np.finfo(np.float64).max)
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,9 @@ import numba as nb
 import numpy as np
 from numpy.typing import NDArray
 
+from millstream.scaling import LARGEST
+
 Floats = NDArray[np.float64]
-LARGEST = np.finfo(np.float64).max
 
 _matrix = nb.types.Array(nb.float64, 2, "C", readonly=True)
 

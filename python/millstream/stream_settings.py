@@ -7,12 +7,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from millstream import normalization
+from millstream._core import MAX_CAPACITY, MAX_PERIODS
 from millstream.backend.registry import fittable_class
 from millstream.detector import checked_integer, is_number
 from millstream.errors import ConflictError, InvalidRequestError
-
-MAX_ROWS = 10_000_000
-MAX_WINDOWS = 1_000
 
 _ROWS_AT_LEAST = {"min_samples": 10, "retrain_interval": 10, "window_size": 50, "quiet_rows": 0}
 _FIXED_BY_ROWS = ("backend", "window_size", "rolling_windows", "lag_periods", "seed")
@@ -38,7 +36,7 @@ class StreamSettings:
         fittable_class(self.backend)
         normalization.checked(self.normalization)
         for name, least in _ROWS_AT_LEAST.items():
-            _set(self, name, checked_integer(name, getattr(self, name), least, MAX_ROWS))
+            _set(self, name, checked_integer(name, getattr(self, name), least, MAX_CAPACITY))
         if self.min_samples > self.window_size:
             raise InvalidRequestError(
                 f"'min_samples' is {self.min_samples} and 'window_size' {self.window_size}: a window has to"
@@ -85,8 +83,8 @@ def _periods(name: str, values: Any, window_size: int) -> tuple[int, ...]:
     periods = tuple(checked_integer(name, value, 1, window_size) for value in values)
     if len(set(periods)) < len(periods):
         raise InvalidRequestError(f"'{name}' is {list(periods)}; each value may stand there once", (name,))
-    if len(periods) > MAX_WINDOWS:
-        raise InvalidRequestError(f"'{name}' has {len(periods)} values; at most {MAX_WINDOWS} are allowed", (name,))
+    if len(periods) > MAX_PERIODS:
+        raise InvalidRequestError(f"'{name}' has {len(periods)} values; at most {MAX_PERIODS} are allowed", (name,))
     return periods
 
 

@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 
 from millstream._core import Window, WindowRows
 from millstream.calibration import ROW, Calibration
+from millstream.errors import InvalidRequestError
 from millstream.stream_model import StreamModel, fit_model
 from millstream.stream_settings import StreamSettings
 
@@ -262,16 +263,27 @@ class StreamState:
     @property
     def width(self) -> int:
         """Features of a row: its values, and their rolling statistics and lags."""
-        settings = self.settings
-        return len(self.columns or ()) * (1 + 4 * len(settings.rolling_windows) + len(settings.lag_periods))
+        return _width(self.settings, self.columns or ())
 
     def open(self, columns: tuple[str, ...], named: bool) -> None:
-        """Make the window for rows of these columns: what the first `Rows` do."""
+        """Make the window for rows of these columns: what the first `Rows` do.
+
+        Raises
+        ------
+        InvalidRequestError
+            The windows and lags of so many columns are too many features.
+        ConflictError
+            A feature has the name of a column. Nothing has changed then.
+        """
         settings = self.settings
-        self.columns, self.named = columns, named
-        self.calibration = _calibration(settings, self.width)
-        row = self.calibration.live[ROW : ROW + self.width]
-        self.window = Window(settings.window_size, columns, settings.rolling_windows, settings.lag_periods, row)
+        width = _width(settings, columns)
+        calibration = _calibration(settings, width)
+        row = calibration.live[ROW : ROW + width]
+        try:
+            window = Window(settings.window_size, columns, settings.rolling_windows, settings.lag_periods, row)
+        except InvalidRequestError as error:
+            raise error.under("rolling_windows" if settings.rolling_windows else "lag_periods") from None
+        self.columns, self.named, self.calibration, self.window = columns, named, calibration, window
 
     def fit_job(self) -> FitJob:
         """The fit that is due, on the window as it is: nothing is copied before it runs."""
@@ -328,6 +340,10 @@ class StreamState:
             self.calibration = _calibration(settings, 0)
         else:
             self.calibration.ask(settings.contamination, settings.threshold, settings.quiet_rows)
+
+
+def _width(settings: StreamSettings, columns: tuple[str, ...]) -> int:
+    return len(columns) * (1 + 4 * len(settings.rolling_windows) + len(settings.lag_periods))
 
 
 def _calibration(settings: StreamSettings, width: int) -> Calibration:

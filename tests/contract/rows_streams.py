@@ -227,6 +227,32 @@ STREAMING = [
         says=("a_lag_1",),
     ),
     Rule(
+        "a first row refused for its names changes neither columns nor parameters",
+        send("v7b", {"a": 1.0, "a_lag_1": 2.0}, threshold=0.9),
+        409,
+        setup=(send("v7b", [], lag_periods=[1]),),
+        unchanged=STREAM + "/v7b",
+    ),
+    Rule(
+        "more features than the limit are 422, at the windows",
+        send("v7c", {f"c{at}": 1.0 for at in range(500)}, rolling_windows=[2, 3, 4, 5, 6, 7]),
+        422,
+        loc=["rolling_windows"],
+        says=("12000 features", "10000"),
+    ),
+    Rule(
+        "... or at the lags",
+        send("v7d", {f"c{at}": 1.0 for at in range(500)}, lag_periods=list(range(1, 31))),
+        422,
+        loc=["lag_periods"],
+    ),
+    Rule(
+        "a row may bring the min_samples that make it the last one",
+        send("v8b", CALM[20], min_samples=10),
+        setup=(send("v8b", CALM[:20]),),
+        expect={"status": "ready", "results": [{"score": None, "samples_until_ready": 0}], "model_version": 1},
+    ),
+    Rule(
         "min_samples may change until version 1",
         send("v8", CALM[5], min_samples=20),
         setup=started("v8"),

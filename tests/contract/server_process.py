@@ -28,14 +28,14 @@ class Answer:
 
 
 class ServerProcess:
-    """`millstream serve` on loopback; ends with `stop`."""
+    """`millstream serve` on loopback, or another `module` that does the same; ends with `stop`."""
 
-    def __init__(self, data_dir, **environment):
+    def __init__(self, data_dir, module="millstream", **environment):
         env = {k: v for k, v in os.environ.items() if not k.startswith("MILLSTREAM_")}
         env |= {"LF_DATA_DIR": str(data_dir), "MILLSTREAM_PORT": "0"} | environment
         self.log = []
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "millstream", "serve"], env=env, stderr=subprocess.PIPE, text=True
+            [sys.executable, "-m", module, "serve"], env=env, stderr=subprocess.PIPE, text=True
         )
         self.port = self._port()
         self._reader = threading.Thread(target=lambda: self.log.extend(self.process.stderr))

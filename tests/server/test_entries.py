@@ -6,11 +6,11 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from millstream.errors import ConflictError, InvalidRequestError, NotFoundError, OverloadedError
-from millstream.server.entries import Entries
+from millstream.server.entries import Entries, Pause
 
 
 class Log:
-    """Records its events; a `threading.Event` as event holds the turn until it is set."""
+    """Records its events; a `threading.Event` as event holds the turn until it is set, a future pauses until it is."""
 
     def __init__(self):
         self.events = []
@@ -18,6 +18,9 @@ class Log:
     def apply(self, event):
         if isinstance(event, threading.Event):
             assert event.wait(10)
+        elif isinstance(event, asyncio.Future):
+            self.events.append("pause")
+            return Pause(lambda: event, self.apply)
         elif event == "bad":
             raise InvalidRequestError("bad")
         self.events.append(event)
@@ -61,6 +64,47 @@ def test_a_waiter_that_leaves_does_not_let_a_second_writer_in(entries):
         gate.set()
         await second
         assert log.events == [gate, "next"]
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("inline", [True, False])
+def test_an_event_that_pauses_keeps_its_turn_and_takes_no_thread(entries, inline):
+    async def run():
+        log = entries.create("a", Log).value
+        waits = [asyncio.get_running_loop().create_future() for _ in range(5)]  # one more than there are threads
+        paused = [asyncio.create_task(entries.send("a", wait, inline)) for wait in waits]
+        others = [entries.create(name, Log).value for name in "bc"]
+        assert [await entries.send(name, 1, inline=False) for name in "bc"] == [1, 1]
+        last = asyncio.create_task(entries.send("a", "last"))
+        for wait in waits:
+            while log.events[-1:] != ["pause"]:
+                await asyncio.sleep(0)
+            assert not last.done()
+            wait.set_result("done")
+            while log.events[-1] == "pause":
+                await asyncio.sleep(0)
+            log.events.append("seen")
+        assert await asyncio.gather(*paused, last)
+        assert [event for event in log.events if event != "seen"] == ["pause", "done"] * 5 + ["last"]
+        assert [other.events for other in others] == [[1], [1]]
+
+    asyncio.run(run())
+
+
+def test_an_event_whose_client_leaves_while_it_pauses_goes_on_to_its_end(entries):
+    async def run():
+        log = entries.create("a", Log).value
+        wait = asyncio.get_running_loop().create_future()
+        first = asyncio.create_task(entries.send("a", wait, inline=False))
+        while log.events != ["pause"]:
+            await asyncio.sleep(0)
+        second = asyncio.create_task(entries.send("a", "next"))
+        first.cancel()
+        await asyncio.sleep(0)
+        wait.set_result("done")
+        await second
+        assert log.events == ["pause", "done", "next"]
 
     asyncio.run(run())
 

@@ -209,6 +209,29 @@ def test_more_fits_than_may_wait_are_refused():
     few.close()
 
 
+def test_fits_of_streams_wait_where_requests_are_refused_and_let_first_fits_pass():
+    few = Fits(replace(Settings(), fit_workers=1, fit_queue=0))
+    gate, order = threading.Event(), []
+
+    def fit(name):
+        assert gate.wait(10)
+        order.append(name)
+
+    async def run():
+        retrains = [asyncio.create_task(few.run_for_stream("thread", False, fit, at)) for at in range(100)]
+        await asyncio.sleep(0)
+        first = asyncio.create_task(few.run_for_stream("thread", True, fit, "first"))
+        asked = asyncio.create_task(few.run("thread", fit, "asked"))
+        await asyncio.sleep(0)
+        gate.set()
+        await asyncio.gather(*retrains, first, asked)
+
+    asyncio.run(run())
+    few.close()
+    assert [name for name in order if name not in {"first", "asked"}] == list(range(100))
+    assert max(order.index("first"), order.index("asked")) < 30
+
+
 def _alive(pid):
     try:
         os.kill(pid, 0)

@@ -33,7 +33,8 @@ from millstream.calibration import (
     matrix,
     matrix_read,
 )
-from millstream.scaling_kernels import LARGEST, scaled
+from millstream.scaling import LARGEST
+from millstream.scaling_kernels import scaled
 
 Order = NDArray[np.int32]
 _order = nb.types.Array(nb.int32, 2, "C", readonly=True)

@@ -94,9 +94,14 @@ class NamedStream:
             batch.sent, has_rows=state.window is not None, has_model=state.model_version > 0
         )
         rows, ignored = self._read(batch)
-        if settings is not state.settings:
+        before = state.settings
+        if settings is not before:
             state.apply(Configured(settings))
-        results = yield from self._results(rows)
+        try:
+            results = yield from self._results(rows)
+        except MillstreamError:  # columns and features that do not go together: the one refusal left, of a first row
+            state.apply(Configured(before))
+            raise
         job = state.fit_job() if state.fit_due else None
         if job is not None:
             state.apply(FitStarted())

@@ -193,6 +193,7 @@ def _sent(call: Call[StreamRows]) -> dict[str, Any]:
         )
     if include is not None:
         sent.setdefault("lag_periods", DEFAULT_LAGS if include else ())
+    raise_all([*limits.size("window_size", sent.get("window_size", 0))])
     raise_all([w for field in ("rolling_windows", "lag_periods") for w in limits.windows(field, sent.get(field, ()))])
     return {name: tuple(value) if isinstance(value, list) else value for name, value in sent.items()}
 

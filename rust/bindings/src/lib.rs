@@ -33,6 +33,8 @@ mod _core {
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
+        module.add("MAX_CAPACITY", millstream_core::buffer::MAX_CAPACITY)?;
+        module.add("MAX_PERIODS", millstream_core::features::MAX_PERIODS)?;
         super::one_row::install(&module.py().get_type::<PyBuffer>())
     }
 }
