@@ -139,6 +139,17 @@ def test_the_first_row_fixes_the_columns_and_other_keys_are_ignored_with_one_war
     stream.update({"b": 1.0, "a": 2.0})  # a second warning would be an error
 
 
+@pytest.mark.parametrize("value", ["web-1", True, None])
+def test_what_an_ignored_key_holds_does_not_matter(value):
+    stream = small()
+    with pytest.warns(UserWarning, match="'host'"):
+        stream.update_many([{"a": 1.0}, {"a": 2.0, "host": "web-1"}, {"a": None, "host": value}])
+    assert (stream.columns, stream.total_processed) == (("a",), 3)
+    with pytest.raises(ms.InvalidRequestError):
+        stream.update({"a": "x", "host": value})
+    assert stream.total_processed == 3
+
+
 def test_lists_after_mappings_are_taken_by_position():
     stream, twin = small(), small()
     stream.update_many([{"a": a, "b": b} for a, b in noise(20)])

@@ -20,7 +20,7 @@ from millstream import model_file, stream_file
 from millstream._core import read_rows
 from millstream.errors import InvalidRequestError
 from millstream.stream_results import StreamResults
-from millstream.stream_rows import read_table
+from millstream.stream_rows import numbers, read_table
 from millstream.stream_settings import StreamSettings
 from millstream.stream_state import (
     Configured,
@@ -244,8 +244,12 @@ class Stream:
         return self._state.last_error
 
     def _read(self, data: object) -> Rows:
-        read = read_table(self._state, read_rows(data, rows="numeric"), _first_row(data), self._names)
-        for key in read.ignored:
+        first = _first_row(data)
+        once = hasattr(data, "__arrow_c_stream__")  # such a stream may be read up by now
+        known = None if once else self._state.columns or self._names or first
+        table, left_out = numbers(known, lambda mode, only: read_rows(data, rows=mode, only=only))
+        read = read_table(self._state, table, first, self._names)
+        for key in (*read.ignored, *left_out):
             if key not in self._warned:
                 self._warned.add(key)
                 warnings.warn(f"the stream has no column {key!r}; it was ignored", stacklevel=4)

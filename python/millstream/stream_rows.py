@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
@@ -17,6 +19,38 @@ class Read:
 
     rows: Rows
     ignored: tuple[str, ...]
+
+
+def numbers(
+    known: tuple[str, ...] | None, read: Callable[[Literal["numeric", "text"], tuple[str, ...] | None], Table]
+) -> tuple[Table, tuple[str, ...]]:
+    """The rows as numbers, and the columns left out: those that are not `known` may hold anything.
+
+    `read` reads the rows in a mode, of the columns that are named or all. Only rows that are no numbers throughout are
+    read more than once.
+
+    Raises
+    ------
+    InvalidRequestError
+        A column of the stream holds a value that is neither a number nor null.
+    """
+    try:
+        return read("numeric", None), ()
+    except InvalidRequestError:
+        if known is None:
+            raise
+        table = read("text", known)
+        if not table.named or not {"float64", "null"}.issuperset(table.kinds):
+            raise
+    return table, tuple(name for name in _names(read) if name not in frozenset(known))
+
+
+def _names(read: Callable[[Literal["numeric", "text"], tuple[str, ...] | None], Table]) -> tuple[str, ...]:
+    """The columns of the rows; of those that no column can hold the first."""
+    try:
+        return read("text", None).columns
+    except InvalidRequestError as error:
+        return tuple(str(refusal.loc[-1]) for refusal in error.refusals)
 
 
 def read_table(

@@ -133,6 +133,39 @@ STREAMING = [
         setup=started("t10"),
         expect={"samples_collected": 6, "warnings": list},
     ),
+    *(
+        Rule(
+            f"an extra column is ignored whatever it holds: {value!r}",
+            send(f"t10{at}", [{"a": 1, "b": 2, "host": value}, {"b": 3}]),
+            setup=started(f"t10{at}"),
+            expect={"samples_collected": 7, "warnings": ["column 'host' is none of the stream's and was ignored"]},
+        )
+        for at, value in enumerate(("web-1", True, [1], {"b": 1}, 2**53 + 1))
+    ),
+    Rule(
+        "... from the second row on, whose columns the first has fixed",
+        send("t10x", [{"a": 1}, {"a": 2, "host": "web-1"}]),
+        expect={"samples_collected": 2, "warnings": list},
+    ),
+    Rule(
+        "... but the first row's are the stream's",
+        send("t10y", [{"host": "web-1", "a": 1}, {"a": 2}]),
+        422,
+        loc=["data", 0, "host"],
+    ),
+    Rule(
+        "... and so is what the stream's own columns hold",
+        send("t10z", [{"host": "web-1", "a": 1}, {"a": True}]),
+        422,
+        setup=started("t10z"),
+        unchanged=STREAM + "/t10z",
+    ),
+    Rule(
+        "a row of extra columns alone is a row without values",
+        send("t10w", {"host": "web-1"}),
+        setup=(send("t10w", CALM[:50]),),
+        expect={"results": [{"score": float, "imputed": ["a", "b"]}]},
+    ),
     Rule(
         "text in a later row is 422 and keeps nothing",
         send("t11", [CALM[0], {"a": 1, "b": "x"}]),

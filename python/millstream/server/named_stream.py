@@ -6,16 +6,16 @@ import logging
 from collections.abc import Awaitable, Callable, Generator, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 
-from millstream._core import Body
+from millstream._core import Body, Table
 from millstream.errors import InvalidRequestError, MillstreamError
 from millstream.server.entries import Pause
 from millstream.server.limits import Limits, raise_all
 from millstream.stream_results import StreamResults
-from millstream.stream_rows import read_table
+from millstream.stream_rows import numbers, read_table
 from millstream.stream_settings import StreamSettings
 from millstream.stream_state import (
     Change,
@@ -40,9 +40,12 @@ Steps = Generator[FitJob, Outcome, T]
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """One call: the parameters it sent and its rows, still unread. The event waits for `fit`, the first one."""
+    """One call: the parameters it sent and its rows, still unread; `again` reads them in another mode.
+
+    The event waits for `fit`, the first one."""
 
     body: Body
+    again: Callable[[Literal["numeric", "text"], tuple[str, ...] | None], Table]
     sent: Mapping[str, Any]
     first_row: Callable[[], tuple[str, ...] | None]
     limits: Limits
@@ -117,7 +120,7 @@ class NamedStream:
         )
 
     def _read(self, batch: Batch) -> tuple[Rows, tuple[str, ...]]:
-        table = batch.body.table()
+        table, left_out = self._table(batch)
         if not len(table):
             columns = self.state.columns or ()
             return Rows(np.empty((0, len(columns))), columns, self.state.named), ()
@@ -128,7 +131,13 @@ class NamedStream:
             raise error.under("data") from None
         raise_all([*batch.limits.columns("data", len(read.rows.columns))])
         batch.limits.rows_of_answer(len(read.rows.values))
-        return read.rows, read.ignored
+        return read.rows, (*read.ignored, *left_out)
+
+    def _table(self, batch: Batch) -> tuple[Table, tuple[str, ...]]:
+        try:
+            return batch.body.table(), ()
+        except InvalidRequestError:
+            return numbers(self.state.columns or batch.first_row(), batch.again)
 
     def _results(self, rows: Rows) -> Steps[StreamResults | list[StreamResult]]:
         if len(rows.values) == 1 and (result := self.state.take_row(rows.values[0])) is not None:

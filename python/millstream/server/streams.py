@@ -13,6 +13,7 @@ import msgspec
 import numpy as np
 from msgspec import UNSET, Meta, Struct, UnsetType
 
+from millstream._core import read_body
 from millstream.backend.registry import backend_class
 from millstream.detector import Detector, FitRows, fit_to_bytes
 from millstream.errors import InvalidRequestError
@@ -126,7 +127,14 @@ async def send(call: Call[StreamRows]) -> Answer | LongAnswer:
     name, service = call.ask.model, call.service
     await service.kernels()
     sent = _sent(call)
-    batch = Batch(_body(call), sent, lambda: _first_row(call.raw), service.limits, partial(_outcome, service))
+    batch = Batch(
+        _body(call),
+        lambda mode, only: read_body(call.raw, "data", mode).table(only=only),
+        sent,
+        lambda: _first_row(call.raw),
+        service.limits,
+        partial(_outcome, service),
+    )
     most = call.size // 3 + 1  # a row takes three bytes at least
 
     def here(stream: NamedStream) -> bool:
