@@ -12,7 +12,7 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 
 use crate::error::raise;
-use crate::numpy::is_ndarray;
+use crate::numpy::{is_ndarray, read_column};
 use crate::table::PyTable;
 use crate::{arrow, rows};
 
@@ -71,6 +71,10 @@ fn table(values: &Bound<'_, PyAny>) -> PyResult<Table> {
     if let Ok(table) = values.cast::<PyTable>() {
         return Ok(table.get().table().clone());
     }
+    if let Some((slab, rows)) = read_column(values, copied)? {
+        let numbers = Numbers::new(&Arc::new(slab), 0..rows);
+        return Ok(Table::new(vec![Column::numbers("value", numbers)], rows));
+    }
     // An array is not asked whether it speaks Arrow: to say no takes it half a microsecond.
     if !is_ndarray(values)? && arrow::speaks_arrow(values)? {
         return arrow::import(values);
@@ -110,7 +114,14 @@ fn of_array(values: &Bound<'_, PyAny>) -> PyResult<Table> {
     Ok(Table::new(columns, rows))
 }
 
-/// The `len` values of an array of one or two dimensions. A copy: others may change the array while it is worked on.
+/// The values of a column and how many they are. A copy: others may change the array while it is worked on.
+fn copied(values: &[f64]) -> (Slab, usize) {
+    let mut slab = Slab::take(values.len());
+    slab.values()[..values.len()].copy_from_slice(values);
+    (slab, values.len())
+}
+
+/// The `len` values of an array of one or two dimensions, copied.
 fn column_by_column(array: &Bound<'_, PyAny>, len: usize) -> PyResult<Slab> {
     static CONTIGUOUS: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
     let py = array.py();

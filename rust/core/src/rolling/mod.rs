@@ -97,6 +97,8 @@ pub struct Scratch {
     widest: Widest,
     lockstep: lockstep::Memory,
     suffix: Vec<part::Part>,
+    /// The first blocks of a series behind one more.
+    first: Vec<f64>,
     #[cfg(not(loom))]
     abreast: Vec<fold::Fold<ABREAST>>,
     /// Results nobody asked for.
@@ -115,6 +117,7 @@ impl Scratch {
             widest,
             lockstep: lockstep::Memory::default(),
             suffix: Vec::new(),
+            first: Vec::new(),
             #[cfg(not(loom))]
             abreast: Vec::new(),
             unwanted: Vec::new(),
@@ -132,6 +135,6 @@ impl Scratch {
         self.lockstep.bytes()
             + self.suffix.capacity() * size_of::<part::Part>()
             + self.abreast.capacity() * size_of::<fold::Fold<ABREAST>>()
-            + self.unwanted.capacity() * size_of::<f64>()
+            + (self.first.capacity() + self.unwanted.capacity()) * size_of::<f64>()
     }
 }

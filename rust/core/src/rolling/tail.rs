@@ -1,7 +1,12 @@
 //! The newest rows of a column, over the blocks their windows touch.
 
+use std::ops::RangeInclusive;
+
 use super::block::block;
 use super::{Columns, Scratch, Window, lockstep};
+
+/// Windows for which the first blocks are worth a copy: shorter ones are folded as fast, and longer ones pass the caches.
+const COPIED: RangeInclusive<usize> = 32..=2048;
 
 /// A column of numbers.
 pub struct Series<'a> {
@@ -75,10 +80,40 @@ impl<'a> Blocks<'a> {
                 return blocks * rows;
             }
         }
+        if place == 0 && row == 0 {
+            let blocks = self.first_finite_blocks();
+            if blocks > 0 {
+                self.first(blocks, scratch, out.map(|column| &mut column[..blocks * rows]));
+                return blocks * rows;
+            }
+        }
         let start = row as isize - place as isize;
         let to = (row + rows - place).min(self.values.len());
         block(self.values, self.window, start, row, to, &mut scratch.suffix, out);
         to - row
+    }
+
+    /// The first blocks, with the very first as the one before itself: what comes of it is missing up to its last row,
+    /// whose window is the block alone. Else it is folded a row at a time: a tenth of the time of 1,000 rows.
+    fn first(&self, blocks: usize, scratch: &mut Scratch, mut out: Columns<'_>) {
+        let rows = self.window.rows;
+        scratch.first.clear();
+        scratch.first.extend_from_slice(&self.values[..rows]);
+        scratch.first.extend_from_slice(&self.values[..blocks * rows]);
+        scratch.widest.blocks(&scratch.first, rows, &mut scratch.lockstep, split(&mut out));
+        for column in out {
+            column[..rows - 1].fill(f64::NAN);
+        }
+    }
+
+    /// How many whole blocks from the first row on can be done so.
+    fn first_finite_blocks(&self) -> usize {
+        let rows = self.window.rows;
+        if self.window.min_samples < rows || !COPIED.contains(&rows) {
+            return 0;
+        }
+        let blocks = self.values.chunks_exact(rows).take(lockstep::LANES);
+        if self.finite { blocks.count() } else { blocks.take_while(|block| all_finite(block)).count() }
     }
 
     /// How many whole blocks from `row` on, up to what is done at once, are finite like those before them.
