@@ -65,7 +65,15 @@ class StreamingResult(Answer, kw_only=True):
 
 
 class StreamStats(Answer, kw_only=True):
-    """How a stream stands. `alarm_rate` is the share of the last window's rows that scored above 0.5."""
+    """How a stream stands.
+
+    `alarm_rate` is the share of the last window's rows that scored above 0.5 (null before the first score): on data
+    like its past about `contamination`; one that stays far above says that the data changed, or an anomaly lasts.
+    `samples_collected` counts the rows in the window, `total_processed` all since the start or the last reset.
+    `last_retrain_at` and `last_retrain_ms` are of the newest model, its fit alone; `retrain_failures` counts fits that
+    failed, and `last_error` says why the last one did, null once a fit has succeeded again. `memory_bytes` counts the
+    window, the model and the calibration.
+    """
 
     object: Literal["streaming_detector"] = "streaming_detector"
     model_id: str
