@@ -23,7 +23,8 @@ ROWS = {
     "sixteen columns": NORMAL[:, :16],
     "forty columns": NORMAL,
     "ties": GRID,
-    "ties in many columns": np.tile(GRID, (1, 5)),
+    "ties in many columns": CHANCE.integers(0, 2, size=(700, 24)).astype(np.float64),
+    "columns that repeat": np.tile(GRID, (1, 5)),
     "all equal": np.ones((200, 3)),
     "scales": NORMAL[:500, :3] * [1e-9, 1.0, 1e9],
     "squares overflow": NORMAL[:500, :2] * 1e200,
@@ -70,6 +71,21 @@ def test_a_place_is_that_of_a_row_at_its_distance(rows):
         assert np.array_equal(squares(rows, query)[[row_at[place] for place in at[reached].tolist()]], found[reached])
 
 
+@pytest.mark.parametrize(
+    ("name", "by_product"),
+    [
+        ("fifteen columns", False),
+        ("forty columns", True),
+        ("ties in many columns", True),
+        ("columns that repeat", False),
+    ],
+)
+def test_many_columns_are_searched_by_products_unless_they_repeat_one_another(name, by_product):
+    rows = ROWS[name]
+    assert Neighbors(rows).by_product(rows) == by_product
+    assert not Neighbors(rows).by_product(rows[:1])
+
+
 @tables
 def test_equal_distances_are_ordered_by_place(rows):
     distances, places = Neighbors(rows).search(queries(rows)[:40], min(30, len(rows)))
@@ -111,7 +127,9 @@ def local_outlier_factors(rows, several, k):
     return np.array([densities[ball].mean() / own for own, ball in found])
 
 
-@pytest.mark.parametrize("name", ["three families", "four columns", "forty columns", "ties", "ties in many columns"])
+@pytest.mark.parametrize(
+    "name", ["three families", "four columns", "forty columns", "ties", "ties in many columns", "columns that repeat"]
+)
 def test_local_outlier_factors_are_those_of_the_definition(name):
     rows = ROWS[name][:700]
     several = queries(rows)[:60]

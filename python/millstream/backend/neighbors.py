@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 Places = NDArray[np.int64]
 
-_BOXES_HELP = 15  # columns up to which boxes exclude enough; scikit-learn draws the line here too
+_BOXES_HELP = 15  # columns up to which the tree is faster, times the share of the leaves a search in it looks at
+_PROBES, _PROBED = 32, 11  # training rows whose neighbours are searched to see what it excludes, and how many
 _FEW_ROWS = 8  # a matrix product pays from here on
 _PRODUCTS = 1 << 22  # numbers in a block of products: 16 MiB
 
@@ -32,14 +33,23 @@ class Neighbors:
         self.place_of, self.points = np.empty(n, dtype=np.int64), np.empty((leaves, d, LEAF))
         boxes = np.empty((2 * leaves, 2, d))
         fill(rows, order, spans, self.place_of, self.points, boxes)
-        self._many_columns = d > _BOXES_HELP
-        if self._many_columns:
-            self._prepare_products(rows)
         # In the order in which a search reads them: the boxes of siblings side by side.
         boxes[0] = 0.0
         self.boxes = np.ascontiguousarray(boxes[: 2 * families].reshape(families, 2, 2, d).transpose(0, 3, 2, 1))
         self.leaf_boxes = np.ascontiguousarray(boxes[leaves:].reshape(families, FAMILY, 2, d).transpose(0, 3, 2, 1))
         self.tree = self.points, self.boxes, self.leaf_boxes
+        self._products_pay = d > _BOXES_HELP and d * self._share_seen(rows) > _BOXES_HELP
+        if self._products_pay:
+            self._prepare_products(rows)
+
+    def _share_seen(self, rows: Floats) -> float:
+        """The share of its leaves a search looks at, for some of the rows; columns that hang together make it small."""
+        from millstream.backend.tree_kernels import leaves_within
+
+        some = np.ascontiguousarray(rows[:: max(1, len(rows) // _PROBES)])
+        distances, _ = self._search_tree(some, min(_PROBED, len(rows)), np.full(len(some), -1))
+        radii = np.nextafter(distances[:, -1], np.inf)
+        return int(leaves_within(self.leaf_boxes, some, radii)) / (len(some) * len(self.points))
 
     def _prepare_products(self, rows: Floats) -> None:
         """float32 keeps 24 bits: a product of d terms is off by less than (d + 4) / 2^24 of both lengths."""
@@ -56,24 +66,28 @@ class Neighbors:
 
     def by_product(self, rows: Floats) -> bool:
         """Whether a search for these rows looks at all points by a matrix product, not in the tree."""
-        return self._many_columns and len(rows) >= _FEW_ROWS
+        return self._products_pay and len(rows) >= _FEW_ROWS
 
     def search(self, rows: Floats, k: int, skips: Places | None = None) -> tuple[Floats, Places]:
         """Squared distances and places (n, k) of the `k` points nearest to `rows`, ascending.
 
         `skips` (n) leaves one place out for each row.
         """
-        distances, places = np.empty((len(rows), k)), np.empty((len(rows), k), dtype=np.int64)
         skips = np.full(len(rows), -1) if skips is None else skips
-        if self.by_product(rows):
-            step = max(1, _PRODUCTS // self._columns.shape[1])
-            for at in range(0, len(rows), step):
-                block = slice(at, at + step)
-                self._search_products(rows[block], skips[block], distances[block], places[block])
-        else:
-            from millstream.backend.tree_kernels import search_tree
+        if not self.by_product(rows):
+            return self._search_tree(rows, k, skips)
+        distances, places = np.empty((len(rows), k)), np.empty((len(rows), k), dtype=np.int64)
+        step = max(1, _PRODUCTS // self._columns.shape[1])
+        for at in range(0, len(rows), step):
+            block = slice(at, at + step)
+            self._search_products(rows[block], skips[block], distances[block], places[block])
+        return distances, places
 
-            search_tree(*self.tree, rows, skips, distances, places)
+    def _search_tree(self, rows: Floats, k: int, skips: Places) -> tuple[Floats, Places]:
+        from millstream.backend.tree_kernels import search_tree
+
+        distances, places = np.empty((len(rows), k)), np.empty((len(rows), k), dtype=np.int64)
+        search_tree(*self.tree, rows, skips, distances, places)
         return distances, places
 
     def _search_products(self, rows: Floats, skips: Places, distances: Floats, places: Places) -> None:

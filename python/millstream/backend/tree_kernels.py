@@ -210,6 +210,19 @@ def find_nearest(
             nearest = least_of_family(of_family)
 
 
+@nb.njit(nb.int64(boxes_t, matrix_t, nb.float64[::1]), cache=True, nogil=True)
+def leaves_within(leaf_boxes: Floats, rows: Floats, radii: Floats) -> int:
+    """How many leaves lie nearer to rows than their `radii` (n, squared), all rows together."""
+    count, bounds, query = 0, np.empty(FAMILY), np.empty(rows.shape[1])
+    for i in range(len(rows)):
+        query[:] = rows[i]
+        for family in range(len(leaf_boxes)):
+            bounds_of_family(leaf_boxes, family, query, bounds)
+            for member in range(FAMILY):
+                count += bounds[member] < radii[i]
+    return count
+
+
 @nb.njit(nb.void(points_t, boxes_t, boxes_t, matrix_t, places_t, lists_t, place_lists_t), cache=True, nogil=True)
 def search_tree(
     points: Floats,
