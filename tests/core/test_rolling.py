@@ -92,6 +92,30 @@ def test_any_numbers_are_values(values: Any) -> None:
     np.testing.assert_array_equal(rolling(values, [2])["value_rolling_mean_2"], [np.nan, 1.5, 2.5])
 
 
+class Derived(np.ndarray[Any, Any]):
+    """What NumPy's own arrays are not."""
+
+
+@pytest.mark.parametrize(
+    "layout",
+    [
+        lambda a: np.repeat(a, 2)[::2],
+        lambda a: a[::-1].copy()[::-1],
+        lambda a: a.astype(">f8"),
+        lambda a: a.view(Derived),
+        lambda a: np.frombuffer(a.tobytes(), np.float64),
+        lambda a: np.frombuffer(b"x" + a.tobytes(), np.uint8)[1:].view(np.float64),
+        memoryview,
+    ],
+    ids=["strided", "reversed", "big-endian", "derived", "read-only", "unaligned", "memoryview"],
+)
+def test_a_column_may_lie_anywhere_in_any_order(layout: Any) -> None:
+    wanted = rolling(NOISE, [7, 50])
+    got = rolling(layout(NOISE), [7, 50])
+    for name in wanted.columns:
+        np.testing.assert_array_equal(got[name], wanted[name])
+
+
 def test_no_values_give_no_rows() -> None:
     assert len(rolling(np.array([]), [3])) == 0
 

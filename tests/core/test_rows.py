@@ -43,7 +43,7 @@ def test_named_rows_are_the_same_in_every_form(data: Any) -> None:
     [
         A, A.astype(np.float32), np.asfortranarray(A), A[:, ::-1][:, ::-1], A.astype(object), A.astype(">f8"),
         np.hstack([A, A])[:, :2], np.repeat(A, 2, axis=0)[::2], A[::-1].copy()[::-1], np.hstack([A, A]).T[:2].T,
-        A.view(np.recarray),
+        A.view(np.recarray), np.frombuffer(b"x" + A.tobytes(), np.uint8)[1:].view(np.float64).reshape(A.shape),
         [[1, 2], (3, None)], [A[0], A[1]], b"[[1,2],[3,null]]",
     ],
 )  # fmt: skip

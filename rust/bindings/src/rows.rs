@@ -329,7 +329,9 @@ pub(crate) fn floats(array: &Bound<'_, PyAny>) -> PyResult<Option<PyBuffer<f64>>
     }
     // The buffer of a foreign byte order passes for a native one.
     if kind.getattr(intern!(py, "isnative"))?.is_truthy()? && size == 8 {
-        return PyBuffer::get(array).map(Some);
+        // It fails where the values are not aligned, as in a view of a file's bytes; those of a copy are.
+        let aligned = |_| PyBuffer::get(&array.call_method0("copy")?);
+        return PyBuffer::get(array).or_else(aligned).map(Some);
     }
     PyBuffer::get(&array.call_method1("astype", ("float64",))?).map(Some)
 }
