@@ -51,6 +51,14 @@ def test_the_same_fit_gives_the_same_bytes_and_they_the_same_scores(backend):
 
 
 @backends
+def test_a_model_of_some_of_the_widest_numbers_can_be_stored(backend):
+    widest = np.where(np.arange(4) % 2, 1e308, -1e308)[:, None] * np.ones((1, 3))
+    fitted = ms.Detector(backend, epochs=2).fit(np.vstack([ROWS, widest]))
+    again = ms.Detector.from_bytes(fitted.to_bytes())
+    assert np.array_equal(again.raw_score(ROWS), fitted.raw_score(ROWS))
+
+
+@backends
 @pytest.mark.parametrize(
     "training",
     [

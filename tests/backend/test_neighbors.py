@@ -1,7 +1,9 @@
 """The nearest rows against every distance there is, and LOF against its definition."""
 
+import millstream as ms
 import numpy as np
 import pytest
+from millstream.backend import neighbors
 from millstream.backend.base import FitContext
 from millstream.backend.local_outlier_factor import LocalOutlierFactor
 from millstream.backend.neighbors import Neighbors
@@ -136,3 +138,16 @@ def test_local_outlier_factors_are_those_of_the_definition(name):
     ours = LocalOutlierFactor({}, FitContext())
     ours.fit(rows)
     np.testing.assert_allclose(ours.score(several), local_outlier_factors(rows, several, 20), rtol=1e-9)
+
+
+@pytest.mark.parametrize("backend", ["knn", "local_outlier_factor", "suod"])
+@pytest.mark.parametrize("columns", [3, 20])
+def test_rows_in_blocks_of_any_size_have_the_same_scores(
+    backend: str, columns: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chance = np.random.default_rng(columns)
+    detector = ms.Detector(backend).fit(chance.normal(size=(300, columns)))
+    rows = chance.normal(size=(101, columns))
+    whole = detector.raw_score(rows)
+    monkeypatch.setattr(neighbors, "_LISTED", 500)  # 23 rows of 21 neighbours
+    assert np.array_equal(detector.raw_score(rows), whole)

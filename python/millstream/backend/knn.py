@@ -56,9 +56,10 @@ class Knn(Backend):
     def _scores(self, rows: Floats, skips: NDArray[np.int64] | None) -> Floats:
         from millstream.backend.neighbors_kernels import reduce_distances
 
-        distances, _ = self._neighbors.search(rows, self._k, skips)
-        scores = np.empty(len(rows))
-        reduce_distances(distances, _METHODS.index(self.params["method"]), scores)
+        method, scores = _METHODS.index(self.params["method"]), np.empty(len(rows))
+        for block in self._neighbors.blocks(rows, self._k):
+            distances, _ = self._neighbors.search(rows[block], self._k, None if skips is None else skips[block])
+            reduce_distances(distances, method, scores[block])
         return scores
 
     def arrays(self) -> dict[str, NDArray[Any]]:

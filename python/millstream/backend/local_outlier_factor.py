@@ -116,10 +116,13 @@ class SharedSearch:
         if not self._neighbors.by_product(rows):
             self._score(rows, scores)
             return
-        skips = np.full(len(rows), -1)
-        nearest = self._neighbors.search(rows, int(self._counts.max()) + 1, skips)
-        for factor, into in zip(self._factors, scores, strict=True):
-            into[:] = _factors(*factor._averages(rows, skips, nearest))
+        most = int(self._counts.max()) + 1
+        for block in self._neighbors.blocks(rows, most):
+            some = rows[block]
+            skips = np.full(len(some), -1)
+            nearest = self._neighbors.search(some, most, skips)
+            for factor, into in zip(self._factors, scores, strict=True):
+                into[block] = _factors(*factor._averages(some, skips, nearest))
 
 
 def _factors(reach: Floats, density: Floats) -> Floats:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -12,6 +14,7 @@ _BOXES_HELP = 15  # columns up to which the tree is faster, times the share of t
 _PROBES, _PROBED = 32, 11  # training rows whose neighbours are searched to see what it excludes, and how many
 _FEW_ROWS = 8  # a matrix product pays from here on
 _PRODUCTS = 1 << 22  # numbers in a block of products: 16 MiB
+_LISTED = 1 << 22  # neighbours of a block of rows: 64 MiB
 
 
 class Neighbors:
@@ -67,6 +70,11 @@ class Neighbors:
     def by_product(self, rows: Floats) -> bool:
         """Whether a search for these rows looks at all points by a matrix product, not in the tree."""
         return self._products_pay and len(rows) >= _FEW_ROWS
+
+    def blocks(self, rows: Floats, k: int) -> Iterator[slice]:
+        """`rows` in blocks whose lists of `k` neighbours are of bounded size: those of a million rows need not fit."""
+        step = max(1, _LISTED // k)
+        return (slice(at, at + step) for at in range(0, len(rows), step))
 
     def search(self, rows: Floats, k: int, skips: Places | None = None) -> tuple[Floats, Places]:
         """Squared distances and places (n, k) of the `k` points nearest to `rows`, ascending.

@@ -71,8 +71,11 @@ class Suod(FusedBackend):
     def fit(self, rows: Floats) -> Floats:
         """Fit the members, and learn mean and spread of what each says of the training rows."""
         from millstream.backend.suod_kernels import combine
+        from millstream.scaling_kernels import make_finite
 
         parts = np.stack([member.fit(rows) for member in self._members])
+        for part in parts:  # one score beyond float64 would leave a member without mean and spread
+            make_finite(part)
         self._factors[0].share(self._factors[1])
         self._statistics = _statistics(np.clip(parts, -_SQUARES_OVERFLOW, _SQUARES_OVERFLOW))
         scores = np.empty(len(rows))
