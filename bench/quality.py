@@ -38,7 +38,7 @@ def main() -> int:
 
 
 def replay(corpus: str, options: argparse.Namespace) -> tuple[int, float, dict[str, Path]]:
-    """Write the scores of every series, and for NAB the alerts too; return the rows, their CPU seconds and the files."""
+    """Write the scores of every series, for NAB the alerts too; return the rows, their CPU seconds and the files."""
     archive = np.load(options.data / "data" / "dev" / "streams" / f"{corpus}.npz")
     names = sorted(key.removesuffix("::x") for key in archive.files if key.endswith("::x"))
     scores: dict[str, Any] = {}

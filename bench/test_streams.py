@@ -182,6 +182,7 @@ def busy(server: Server, backend: str, interval: int) -> Iterator[None]:
 NEVER = 10**7
 
 
+@pytest.mark.timeout(400)  # six first fits, of which the autoencoder's take ten seconds each on a machine at work
 @pytest.mark.parametrize("backend", [info.backend for info in ms.backends() if not SMOKE or info.backend == "ecod"])
 def test_others_while_a_stream_retrains(millstream_server: Server, record: Record, backend: str) -> None:
     """The 99th percentile of a row to another stream, and of /health, beside a stream that takes a thousand rows a
