@@ -28,3 +28,11 @@ def test_a_batch_of_any_size_is_scored_in_pieces():
     ours.fit(TRAINING)
     many = np.tile(ROWS, (200, 1))
     assert np.array_equal(ours.score(many), np.tile(ours.score(ROWS), 200))
+
+
+def test_a_forest_that_reads_more_columns_than_the_other_members_is_refused():
+    ours = Suod({}, FitContext())
+    ours.fit(TRAINING)
+    features = ours.arrays()["5.feature"] + TRAINING.shape[1]
+    with pytest.raises(ValueError, match="different widths"):
+        Suod({}, FitContext()).take(ours.arrays() | {"5.feature": features})

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from millstream.backend.base import Backend, BackendInfo, Floats, Parameter, checked_array
-from millstream.backend.neighbors import Neighbors
+from millstream.backend.base import Backend, BackendInfo, Floats, Parameter
+from millstream.backend.neighbors import Neighbors, checked_rows
 
 _METHODS = ("largest", "mean", "median")
 _PARAMETERS = {
@@ -68,10 +68,7 @@ class Knn(Backend):
 
     def take(self, arrays: Mapping[str, NDArray[Any]]) -> None:
         """The training rows, from which the tree is built anew."""
-        rows = checked_array(arrays, "rows", np.float64, 2)
-        if len(rows) < self.least_rows or not np.isfinite(rows).all():
-            raise ValueError("the training rows are no matrix of numbers")
-        self._keep(rows)
+        self._keep(checked_rows(arrays, self.least_rows))
 
     def _keep(self, rows: Floats) -> None:
         self._rows = rows

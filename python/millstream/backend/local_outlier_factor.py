@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from millstream.backend.base import Backend, BackendInfo, Floats, Parameter, checked_array
-from millstream.backend.neighbors import Neighbors, Places
+from millstream.backend.neighbors import Neighbors, Places, checked_rows
 
 _PARAMETERS = {
     "n_neighbors": Parameter("int", 20, "neighbours, at most one less than the training rows", 1, 10_000),
@@ -81,10 +81,8 @@ class LocalOutlierFactor(Backend):
 
     def take(self, arrays: Mapping[str, NDArray[Any]]) -> None:
         """The training rows and what is known of them; the tree is built anew."""
-        rows = checked_array(arrays, "rows", np.float64, 2)
+        rows = checked_rows(arrays, self.least_rows)
         reaches, densities = (checked_array(arrays, name, np.float64, 1) for name in ("reaches", "densities"))
-        if len(rows) < self.least_rows or not np.isfinite(rows).all():
-            raise ValueError("the training rows are no matrix of numbers")
         if reaches.shape != (len(rows),) or densities.shape != (len(rows),):
             raise ValueError("a training row has no density")
         self._keep(rows, reaches, densities)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from millstream.backend.base import checked_array
 
 Floats = NDArray[np.float64]
 Places = NDArray[np.int64]
@@ -15,6 +18,14 @@ _PROBES, _PROBED = 32, 11  # training rows whose neighbours are searched to see 
 _FEW_ROWS = 8  # a matrix product pays from here on
 _PRODUCTS = 1 << 22  # numbers in a block of products: 16 MiB
 _LISTED = 1 << 22  # neighbours of a block of rows: 64 MiB
+
+
+def checked_rows(arrays: Mapping[str, NDArray[Any]], least: int) -> Floats:
+    """The training rows (n, d) from a file; ValueError when they are fewer than `least`, or no tree can hold them."""
+    rows = checked_array(arrays, "rows", np.float64, 2)
+    if len(rows) < least or not rows.size or not np.isfinite(rows).all():
+        raise ValueError("the training rows are no matrix of numbers")
+    return rows
 
 
 class Neighbors:

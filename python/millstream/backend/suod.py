@@ -127,7 +127,7 @@ class Suod(FusedBackend):
         for at, member in enumerate(self._members):
             head = f"{at}."
             member.take({name.removeprefix(head): array for name, array in complete.items() if name.startswith(head)})
-        if len({member.width for member in self._members if member.reads_every_column}) != 1:
+        if {member.width for member in self._members if member.reads_every_column} != {self.width}:
             raise ValueError("the members are for rows of different widths")
         self._factors[0].share(self._factors[1])
         self._statistics = np.ascontiguousarray(arrays["statistics"], dtype=np.float64)
