@@ -24,11 +24,11 @@ _ints = nb.types.Array(nb.int64, 1, "C", readonly=True)
 
 @nb.njit(nb.float64(_ints, _ints, _vector, nb.int64, nb.float64[::1]), cache=True, nogil=True)
 def project(starts: NDArray[np.int64], columns: NDArray[np.int64], weights: Floats, cut: int, row: Floats) -> float:
-    """The projection of a row."""
+    """The projection of a row; 0 where infinities cancel: a search for NaN would leave the bins."""
     total = 0.0
     for at in range(starts[cut], starts[cut + 1]):
         total += weights[at] * row[columns[at]]
-    return total
+    return 0.0 if np.isnan(total) else total
 
 
 @nb.njit(nb.void(_ints, _ints, _vector, nb.int64, _matrix, nb.float64[::1]), cache=True, nogil=True)
