@@ -12,11 +12,10 @@ from numpy.typing import NDArray
 
 from millstream.errors import InvalidRequestError
 from millstream.percentiles import percentiles
-from millstream.scaling import LARGEST
+from millstream.scaling import LARGEST, SQUARABLE
 
 Floats = NDArray[np.float64]
 Normalization = Literal["standardization", "zscore", "raw"]
-_SQUARES_OVERFLOW = 1e150
 _ROUNDING = 8 * float(np.finfo(np.float64).eps)
 NORMALIZATIONS: tuple[Normalization, ...] = get_args(Normalization)
 
@@ -58,7 +57,7 @@ def _finite(value: Any) -> float:
 def learn(raw: Floats, contamination: float) -> ScoreStatistics:
     """Statistics of the training scores; a threshold is their (1 - contamination) percentile, interpolated."""
     largest = float(np.max(np.abs(raw), initial=0.0))
-    unit = largest if largest > _SQUARES_OVERFLOW else 1.0
+    unit = largest if largest > SQUARABLE else 1.0
     parts = raw / unit
     rank = 100 * (1 - contamination)
     low, median, high, limit = (value * unit for value in percentiles(parts, (25, 50, 75, rank)))

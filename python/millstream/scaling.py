@@ -11,6 +11,7 @@ from millstream.percentiles import percentiles
 
 Floats = NDArray[np.float64]
 LARGEST = float(np.finfo(np.float64).max)
+SQUARABLE = 1e150  # beyond, squares or sums of them overflow
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from millstream.backend.base import Backend, BackendInfo, Floats, Parameter
+from millstream.backend.base import WIDEST, Backend, BackendInfo, Floats, Parameter
 
 # In the order of the numbers of autoencoder_kernels.
 _ACTIVATIONS = ("identity", "relu", "leaky_relu", "elu", "sigmoid", "tanh", "softplus", "softmax")
@@ -64,8 +64,6 @@ class Autoencoder(Backend):
 
     def fit(self, rows: Floats) -> Floats:
         """Train the network with torch and take its weights over into arrays."""
-        from millstream.backend.autoencoder_kernels import WIDEST
-
         rows = np.clip(rows, -WIDEST, WIDEST)
         d, hidden = rows.shape[1], list(self.params["hidden_neuron_list"])
         scale = np.stack([np.zeros(d), np.ones(d)])

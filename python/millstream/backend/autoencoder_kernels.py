@@ -8,10 +8,8 @@ import numba as nb
 import numpy as np
 from numpy.typing import NDArray
 
-from millstream.backend.base import Floats
+from millstream.backend.base import WIDEST, Floats
 
-# Values are clipped here, 10^75 interquartile ranges out, so that no square overflows.
-WIDEST = 1e75
 IDENTITY, RELU, LEAKY_RELU, ELU, SIGMOID, TANH, SOFTPLUS, SOFTMAX = range(8)
 
 _matrix = nb.types.Array(nb.float64, 2, "C", readonly=True)

@@ -22,6 +22,9 @@ from millstream.scaling import Scaling
 Floats = NDArray[np.float64]
 Scorer = Callable[[Floats, Floats], bool]
 
+# Backends of squared distances clip values here, 10^75 interquartile ranges out, so that no square overflows.
+WIDEST = 1e75
+
 
 @dataclass(frozen=True)
 class Parameter:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from millstream.backend.base import Backend, BackendInfo, Floats, Parameter
+from millstream.backend.base import WIDEST, Backend, BackendInfo, Floats, Parameter
 from millstream.backend.threads import one_thread
 
 _PARAMETERS = {
@@ -50,8 +50,6 @@ class Cblof(Backend):
 
     def fit(self, rows: Floats) -> Floats:
         """Find clusters with scikit-learn, and which are large."""
-        from millstream.backend.cblof_kernels import WIDEST
-
         clusters = self._clusters(np.clip(rows, -WIDEST, WIDEST))
         sizes = np.bincount(clusters.labels_)
         order = np.argsort(-sizes)  # as PyOD sorts: equal sizes fall in the same order

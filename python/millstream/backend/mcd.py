@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from millstream.backend.base import Backend, BackendInfo, Floats, Parameter
+from millstream.backend.base import WIDEST, Backend, BackendInfo, Floats, Parameter
 from millstream.backend.threads import one_thread
 
 _PARAMETERS = {
@@ -50,8 +50,6 @@ class Mcd(Backend):
 
     def fit(self, rows: Floats) -> Floats:
         """Find centre and covariance with scikit-learn and take them over into arrays."""
-        from millstream.backend.mcd_kernels import WIDEST
-
         clipped = np.clip(rows, -WIDEST, WIDEST)
         self.take(self._robust(clipped) or _plain(clipped))
         return self.score(rows)

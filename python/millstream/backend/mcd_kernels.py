@@ -5,10 +5,7 @@ from __future__ import annotations
 import numba as nb
 import numpy as np
 
-from millstream.backend.base import Floats
-
-# Values are clipped here, 10^75 interquartile ranges out, so that no square overflows.
-WIDEST = 1e75
+from millstream.backend.base import WIDEST, Floats
 
 _matrix = nb.types.Array(nb.float64, 2, "C", readonly=True)
 _vector = nb.types.Array(nb.float64, 1, "C", readonly=True)

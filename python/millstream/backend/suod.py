@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from millstream.backend.base import Backend, BackendInfo, FitContext, Floats, FusedBackend, Parameter, Scorer
 from millstream.backend.local_outlier_factor import LocalOutlierFactor, SharedSearch
 from millstream.backend.registry import backend_class
-from millstream.scaling import Scaling
+from millstream.scaling import SQUARABLE, Scaling
 
 _NEIGHBORS = (15, 20)  # of the two local outlier factors, the first members
 _OTHERS: tuple[tuple[str, Mapping[str, Any]], ...] = (
@@ -35,7 +35,6 @@ _PARAMETERS = {
     ),
 }
 _CHUNK = 8_192  # rows scored at a time: what the members say of them takes half a megabyte
-_SQUARES_OVERFLOW = 1e150
 
 
 class Suod(FusedBackend):
@@ -77,7 +76,7 @@ class Suod(FusedBackend):
         for part in parts:  # one score beyond float64 would leave a member without mean and spread
             make_finite(part)
         self._factors[0].share(self._factors[1])
-        self._statistics = _statistics(np.clip(parts, -_SQUARES_OVERFLOW, _SQUARES_OVERFLOW))
+        self._statistics = _statistics(np.clip(parts, -SQUARABLE, SQUARABLE))
         scores = np.empty(len(rows))
         combine(parts, self._statistics, self._greatest, scores)
         return scores
