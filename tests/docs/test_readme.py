@@ -4,12 +4,14 @@ import doctest
 import json
 import re
 import subprocess
+import sys
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
-README = (Path(__file__).parents[2] / "README.md").read_text()
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text()
 BLOCKS = re.findall(r"```(\w+)\n(.*?)```", README, re.DOTALL)
 ASKED = [
     (text, json.loads(answer))
@@ -42,6 +44,27 @@ def test_python_prints_what_is_shown(text, tmp_path, monkeypatch):
     assert examples.examples
     runner = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE)
     assert runner.run(examples).failed == 0
+
+
+def test_the_replay_prints_what_is_shown():
+    command, shown = next(
+        (text, shown) for (kind, text), (_, shown) in pairwise(BLOCKS) if kind == "bash" and "replay_csv" in text
+    )
+    done = subprocess.run(
+        [sys.executable, *command.split()[1:]],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=100,
+    )
+    lines = [line for line in without_seconds(shown).splitlines() if line != "..."]
+    assert len(lines) > 4
+    assert [line for line in without_seconds(done.stdout).splitlines() if line in lines] == lines
+
+
+def without_seconds(text):
+    return re.sub(r"in \d+\.\d+ s:", "in SECONDS:", text)
 
 
 def steady(value):
