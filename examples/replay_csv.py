@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import csv
 import math
+import os
 import sys
 import time
 import uuid
@@ -58,9 +59,10 @@ def main() -> int:
         print(error, file=sys.stderr)
         return 1
     found = episodes(results)
-    for episode in found:
-        print(line(series, episode))
-    print(summary(series, found, seconds))
+    try:
+        print(*(line(series, episode) for episode in found), summary(series, found, seconds), sep="\n", flush=True)
+    except BrokenPipeError:  # whoever reads has seen enough, as `head` has
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left is flushed there at the end
     return 0
 
 

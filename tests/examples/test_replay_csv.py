@@ -1,5 +1,6 @@
 """The example that replays a CSV: alarms at the machine's failures, and the truth about the rest."""
 
+import os
 import re
 import subprocess
 import sys
@@ -29,6 +30,17 @@ def test_the_machine_alarms_at_its_shutdown_and_before_its_failure():
     assert "3 of 4 labelled windows alarmed" in done.stdout
     outside = re.search(r"(\d+) of 20427 rows outside the labelled windows alarmed \(0\.\d\d %\)", done.stdout)
     assert sum(map(int, re.findall(r"ALARM +(\d+) rows?", done.stdout))) >= int(outside[1]) > 0
+
+
+def test_a_reader_that_has_seen_enough_is_no_error():
+    """As in `| head`."""
+    read, write = os.pipe()
+    os.close(read)
+    done = subprocess.run(
+        [sys.executable, SCRIPT, MACHINE], stdout=write, stderr=subprocess.PIPE, check=False, timeout=100
+    )
+    os.close(write)
+    assert (done.returncode, done.stderr) == (0, b"")
 
 
 def test_the_shipped_series_names_its_source_and_licence():
