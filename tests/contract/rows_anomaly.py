@@ -236,7 +236,11 @@ SCORE = [
     ),
     Rule("... to detect too", detect("s-none", [[1]]), 404),
     Rule(
-        "a backend never fitted under the name is 404", score("s2", backend="isolation_forest"), 404, setup=(fit("s2"),)
+        "a backend never fitted under the name is 404, which names those that are",
+        score("s2", backend="isolation_forest"),
+        404,
+        setup=(fit("s2"),),
+        says=("Model 's2' has no isolation_forest; it has ecod; name one of them or fit it",),
     ),
     *(
         Rule(f"a backend that does not exist is 422 to {ask[1].rpartition('/')[2]} too", ask, 422, loc=["backend"])

@@ -13,7 +13,7 @@ import stat
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -86,6 +86,10 @@ class Listing:
         """The newest model of that name, and of that backend unless it is None."""
         return next((s for s in self.named.get(name, ()) if backend in (None, s.labels.backend)), None)
 
+    def backends(self, name: str) -> list[str]:
+        """Whose models that name has, the newest first."""
+        return list(dict.fromkeys(stored.labels.backend for stored in self.named.get(name, ())))
+
 
 class ModelStore:
     """The models of one folder.
@@ -138,7 +142,7 @@ class ModelStore:
             stored = self._scan(anew=True).newest(base, backend)
         if stored is None:
             self._refuse_unsound(base, backend)
-            raise NotFoundError(f"Model '{name}' not found. Fit it with POST /v1/ml/anomaly/fit.")
+            raise NotFoundError(_not_found(name, backend, self._scan().backends(base)))
         return stored
 
     def known(self, name: str, backend: str | None = None) -> Stored | None:
@@ -386,6 +390,15 @@ class ModelStore:
                 model = path.with_name(path.name.removesuffix(ENCODER_SUFFIX) + SUFFIX)
                 if path.name.endswith(ends) and not os.path.lexists(model) and stat.S_ISREG(path.lstat().st_mode):
                     path.unlink(missing_ok=True)
+
+
+def _not_found(name: str, backend: str | None, others: Sequence[str]) -> str:
+    if others:
+        return (
+            f"Model '{name}' has no {backend}; it has {', '.join(others)}; "
+            "name one of them or fit it with POST /v1/ml/anomaly/fit."
+        )
+    return f"Model '{name}' not found. Fit it with POST /v1/ml/anomaly/fit."
 
 
 def _read_head(path: Path) -> bytes:
