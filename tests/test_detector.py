@@ -1,5 +1,7 @@
 """The pipeline around a backend: imputation, normalizations, thresholds, encodings, files."""
 
+import math
+
 import millstream as ms
 import numpy as np
 import pytest
@@ -108,6 +110,13 @@ def test_a_file_that_is_not_there_is_not_found(tmp_path):
         ms.Detector.load(tmp_path / "none.safetensors")
     with pytest.raises(ModelFileError, match="is a directory"):
         ms.Detector.load(tmp_path)
+
+
+@pytest.mark.parametrize("threshold", [math.nan, np.float64("nan"), "high", "0.5", [1.0, 2.0], 10**400])
+def test_a_threshold_that_is_no_number_is_refused(detector, threshold):
+    with pytest.raises(InvalidRequestError, match=r"'threshold' is .*; allowed is a number") as refused:
+        detector.detect(TRAINING, threshold=threshold)
+    assert refused.value.refusals[0].loc == ("threshold",)
 
 
 @pytest.mark.parametrize("value", [0.1, 1 / 3, 7e-5, 1e300])

@@ -126,9 +126,9 @@ def test_a_fresh_process_goes_on_with_the_same_scores(tmp_path, rows, may_fit):
 def test_a_stream_file_is_no_detector_and_a_detector_file_no_stream(tmp_path):
     stream = small()
     stream.update_many(noise(50))
-    with pytest.raises(ms.ModelFileError):
+    with pytest.raises(ms.ModelFileError, match=r"holds a stream, not a detector; load it with Stream\.load\.$"):
         ms.Detector.from_bytes(stream.to_bytes())
-    with pytest.raises(ms.ModelFileError, match="no millstream stream"):
+    with pytest.raises(ms.ModelFileError, match=r"holds a detector, not a stream; load it with Detector\.load\.$"):
         ms.Stream.from_bytes(ms.Detector("ecod").fit(noise(50)).to_bytes())
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -234,7 +235,7 @@ class Detector:
         missing = np.isnan(values)
         imputed = missing if missing.any() else None
         score = self._statistics.normalize(raw, kind)
-        limit = self._statistics.threshold(kind) if threshold is None else float(threshold)
+        limit = self._statistics.threshold(kind) if threshold is None else _limit(threshold)
         return Detection(score, raw, score > limit, limit, imputed, self._columns, table.named)
 
     def threshold(self, normalization: str | None = None) -> float:
@@ -281,7 +282,7 @@ class Detector:
             detector = cls(**meta["settings"])
             detector._take(meta, arrays)
         except (KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError, RecursionError) as error:
-            raise ModelFileError(f"The file '{name}' is no millstream model; delete it or fit a model.") from error
+            raise ModelFileError(_no_model(name, meta)) from error
         return detector
 
     def _take(self, meta: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> None:
@@ -458,6 +459,25 @@ def _check_enough(backend: Backend, values: Floats) -> None:
             f"The fit has {counted(len(values), 'row')}; {backend.info.backend} needs at least {least}; send more.",
             loc=("data",),
         )
+
+
+def _no_model(name: str, meta: object) -> str:
+    if isinstance(meta, dict) and "counters" in meta:
+        return f"The file '{name}' holds a stream, not a detector; load it with Stream.load."
+    return f"The file '{name}' is no millstream model; delete it or fit a model."
+
+
+def _limit(threshold: object) -> float:
+    """`threshold` as a float. NaN is refused: no score is above it, so nothing would ever alarm."""
+    try:
+        limit = float(threshold)  # type: ignore[arg-type]
+    except (TypeError, ValueError, OverflowError):
+        limit = math.nan
+    if isinstance(threshold, str | bytes) or math.isnan(limit):
+        raise InvalidRequestError(
+            f"'threshold' is {short(threshold)}; allowed is a number; correct it.", loc=("threshold",)
+        )
+    return limit
 
 
 def _finite(raw: Floats) -> Floats:

@@ -59,7 +59,13 @@ def decode(data: bytes, name: str = "the stream file") -> tuple[StreamState, dic
     try:
         return _state(meta, arrays), dict(meta["beside"])
     except (MillstreamError, KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError) as error:
-        raise ModelFileError(f"The file '{name}' is no millstream stream; delete it or start a new stream.") from error
+        raise ModelFileError(_no_stream(name, meta)) from error
+
+
+def _no_stream(name: str, meta: object) -> str:
+    if isinstance(meta, dict) and "statistics" in meta:
+        return f"The file '{name}' holds a detector, not a stream; load it with Detector.load."
+    return f"The file '{name}' is no millstream stream; delete it or start a new stream."
 
 
 def _state(meta: dict[str, Any], arrays: Arrays) -> StreamState:
