@@ -112,6 +112,21 @@ def test_a_file_that_is_not_there_is_not_found(tmp_path):
         ms.Detector.load(tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("rows", "says"),
+    [
+        ([[1, 2], [3], [4, 5]], r"^Row 1: The row has fewer than 2 values"),
+        ([[1, 2], [3, 4], [5, "abc"]], r"^Row 2: The column 'column_1' does not hold numbers"),
+        ([[1, 2], [3, 4], [math.nan, 5]], r"^Row 2 has no value in column 'column_0'"),
+        ([{"a": 1, "b": 2}, {"a": 1, "b": math.inf}], r"^Row 1: An infinite number in column 'b'"),
+        ([[True, 2], [False, 3]], r"^Row 0: The column 'column_0' does not hold numbers"),
+    ],
+)
+def test_the_error_alone_says_which_row_is_refused(rows, says):
+    with pytest.raises(InvalidRequestError, match=says):
+        ms.Detector("ecod").fit(rows)
+
+
 @pytest.mark.parametrize("threshold", [math.nan, np.float64("nan"), "high", "0.5", [1.0, 2.0], 10**400])
 def test_a_threshold_that_is_no_number_is_refused(detector, threshold):
     with pytest.raises(InvalidRequestError, match=r"'threshold' is .*; allowed is a number") as refused:

@@ -22,6 +22,7 @@ MillstreamError
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 
@@ -38,6 +39,12 @@ class Refusal:
     message: str
 
 
+def _row(loc: tuple[str | int, ...]) -> int | None:
+    """The row a place lies in: the library's places begin with it, those of a request with `data`."""
+    inner = loc[1:] if loc[:1] == ("data",) else loc
+    return inner[0] if inner and isinstance(inner[0], int) else None
+
+
 class MillstreamError(Exception):
     """The root of all errors of millstream. `str(error)` is one sentence: given, allowed, what to do."""
 
@@ -48,6 +55,14 @@ class InvalidRequestError(MillstreamError, ValueError):
     def __init__(self, message: str, loc: tuple[str | int, ...] = (), refusals: tuple[Refusal, ...] = ()) -> None:
         super().__init__(message)
         self.refusals = refusals or ((Refusal(loc, message),) if loc else ())
+
+    def __str__(self) -> str:
+        """The message, led by the row it is about: who prints the error alone should find the value."""
+        message = super().__str__()
+        row = next((_row(refusal.loc) for refusal in self.refusals), None)
+        if row is None or re.search(rf"\brow {row}\b", message, re.IGNORECASE):
+            return message
+        return f"Row {row}: {message}"
 
     def under(self, *steps: str | int) -> InvalidRequestError:
         """The same error seen from further out: `steps` come before every place it names, or are the place."""

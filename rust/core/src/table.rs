@@ -374,7 +374,7 @@ impl Table {
             if !column.is_numeric() {
                 let name = column.name();
                 return Err(Error::cell(
-                    0,
+                    self.first_that_is_no_number(*place) as u64,
                     name,
                     format!(
                         "The column '{name}' does not hold numbers. Leave it out, or give a schema that encodes it."
@@ -386,6 +386,13 @@ impl Table {
             }
         }
         Ok(out)
+    }
+
+    /// The row that makes a column no numbers: with its mixed values as text, the first text that reads as none.
+    fn first_that_is_no_number(&self, place: usize) -> usize {
+        let no_number = |text: &Option<&str>| text.is_some_and(|text| text.parse::<f64>().is_err());
+        let row = self.texts(place).and_then(|texts| texts.iter().position(no_number));
+        row.or_else(|| self.first_value(place)).unwrap_or(0)
     }
 
     /// An array of row objects, missing values as null. `out` is memory to write it into; what it holds is forgotten.
