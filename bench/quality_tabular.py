@@ -14,7 +14,6 @@ from __future__ import annotations
 import argparse
 import os
 import warnings
-from collections.abc import Callable
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
@@ -25,37 +24,12 @@ import numpy as np
 from millstream.backend.registry import NAMES
 from numpy.typing import NDArray
 from pebble import ProcessPool
-from pyod.models.auto_encoder import AutoEncoder
-from pyod.models.cblof import CBLOF
-from pyod.models.copod import COPOD
-from pyod.models.ecod import ECOD
-from pyod.models.hbos import HBOS
-from pyod.models.iforest import IForest
-from pyod.models.knn import KNN
-from pyod.models.loda import LODA
-from pyod.models.lof import LOF
-from pyod.models.mcd import MCD
-from pyod.models.ocsvm import OCSVM
+from peers import scaled, unfitted
 from sklearn.metrics import average_precision_score, roc_auc_score
-from team import Team
 
 Floats = NDArray[np.float64]
 SHARED = Path(os.environ.get("MILLSTREAM_SHARED", Path(__file__).parents[2] / "shared"))
 EPOCHS = 10  # PyOD's default
-PEERS: dict[str, Callable[[], Any]] = {
-    "isolation_forest": lambda: IForest(random_state=0),
-    "one_class_svm": lambda: OCSVM(nu=0.1),
-    "local_outlier_factor": LOF,
-    "autoencoder": lambda: AutoEncoder(epoch_num=EPOCHS, random_state=0, verbose=0),
-    "ecod": ECOD,
-    "hbos": HBOS,
-    "copod": COPOD,
-    "knn": KNN,
-    "mcd": lambda: MCD(random_state=0),
-    "cblof": lambda: CBLOF(random_state=0),
-    "suod": Team,
-    "loda": lambda: LODA(random_state=0),
-}
 DETERMINISTIC = ("one_class_svm", "local_outlier_factor", "ecod", "hbos", "copod", "knn")
 
 
@@ -122,9 +96,15 @@ def compare(backend: str, data: Labelled, pool: ProcessPool, seconds: float) -> 
 def fit_peer(backend: str, rows: Floats) -> Floats:
     """PyOD's training scores. Runs in a process of its own, which can be killed."""
     warnings.simplefilter("ignore")  # scikit-learn's on odd sets
-    low, middle, high = np.percentile(rows, [25, 50, 75], axis=0)
-    width = np.where(high == low, 1.0, high - low)
-    return np.asarray(PEERS[backend]().fit((rows - middle) / width).decision_scores_)
+    return np.asarray(_peer(backend).fit(scaled(rows, rows)).decision_scores_)
+
+
+def _peer(backend: str) -> Any:
+    if backend != "autoencoder":
+        return unfitted()[backend]()
+    from pyod.models.auto_encoder import AutoEncoder
+
+    return AutoEncoder(epoch_num=EPOCHS, random_state=0, verbose=0)
 
 
 def fit_ours(backend: str, rows: Floats) -> Floats:

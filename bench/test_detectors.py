@@ -16,6 +16,7 @@ import pytest
 from conftest import Compare
 from millstream.backend.registry import NAMES
 from numpy.typing import NDArray
+from peers import scaled
 from pyod.models.cblof import CBLOF
 from pyod.models.copod import COPOD
 from pyod.models.ecod import ECOD
@@ -78,11 +79,6 @@ def rows(columns: int, causes: int = 0) -> tuple[Floats, Floats, Floats]:
         effects = rng.normal(size=(causes, columns))
         train, more = (0.01 * noise + rng.normal(size=(len(noise), causes)) @ effects for noise in (train, more))
     return train, scaled(train, train), more
-
-
-def scaled(values: Floats, train: Floats) -> Floats:
-    low, middle, high = np.percentile(train, [25, 50, 75], axis=0)
-    return np.asarray((values - middle) / (high - low))
 
 
 @cache

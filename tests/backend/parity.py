@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,7 @@ from millstream.backend.base import FitContext
 from millstream.backend.registry import NAMES, backend_class
 from numpy.typing import NDArray
 
-from bench.team import Team
+from bench.peers import scaled, unfitted
 
 Floats = NDArray[np.float64]
 QUALITY = Path(os.environ.get("MILLSTREAM_SHARED", Path(__file__).parents[3] / "shared")) / "quality/data/dev/adbench"
@@ -65,32 +64,13 @@ def data_sets() -> dict[str, Floats]:
     return sets
 
 
-def references() -> dict[str, Callable[[], Any]]:
-    """The reference of each backend but the autoencoder, unfitted."""
-    from pyod.models.cblof import CBLOF
-    from pyod.models.copod import COPOD
-    from pyod.models.ecod import ECOD
-    from pyod.models.hbos import HBOS
-    from pyod.models.knn import KNN
-    from pyod.models.loda import LODA
-    from pyod.models.lof import LOF
-    from pyod.models.mcd import MCD
-    from pyod.models.ocsvm import OCSVM
-    from sklearn.ensemble import IsolationForest
+def reference_of(backend: str) -> Any:
+    """The reference of a backend but the autoencoder, unfitted."""
+    if backend == "isolation_forest":
+        from sklearn.ensemble import IsolationForest
 
-    return {
-        "isolation_forest": lambda: IsolationForest(random_state=0),
-        "one_class_svm": lambda: OCSVM(nu=0.1),
-        "local_outlier_factor": LOF,
-        "ecod": ECOD,
-        "hbos": HBOS,
-        "copod": COPOD,
-        "knn": KNN,
-        "mcd": lambda: MCD(random_state=0),
-        "cblof": lambda: CBLOF(random_state=0),
-        "suod": Team,
-        "loda": lambda: LODA(random_state=0),
-    }
+        return IsolationForest(random_state=0)
+    return unfitted()[backend]()
 
 
 def difference(backend: str, training: Floats, reference: Any) -> float | None:
@@ -100,18 +80,16 @@ def difference(backend: str, training: Floats, reference: Any) -> float | None:
     if backend in ("knn", "local_outlier_factor"):
         reference.n_neighbors = params["n_neighbors"] = min(reference.n_neighbors, n - 1)
     detector = ms.Detector(backend, params=params).fit(training)
-    low, middle, high = np.percentile(training, [25, 50, 75], axis=0)
-    width = np.where(high == low, 1.0, high - low)
     try:
-        reference.fit((training - middle) / width)
+        reference.fit(scaled(training, training))
     except (ValueError, AssertionError):
         return None
     rows = probes(training)
     if backend == "loda":
-        if _counts_are_rounding(reference, (training - middle) / width):
+        if _counts_are_rounding(reference, scaled(training, training)):
             _take_histograms(reference, detector)
-        rows = rows[[not _on_edge(reference, (row[None] - middle) / width) for row in rows]]
-    theirs = np.array([_score(reference, (row[None] - middle) / width) for row in rows])
+        rows = rows[[not _on_edge(reference, row[None]) for row in scaled(rows, training)]]
+    theirs = np.array([_score(reference, row[None]) for row in scaled(rows, training)])
     scale = np.maximum(np.abs(theirs), np.median(np.abs(detector.training_raw_scores)))
     return float((np.abs(detector.raw_score(rows) - theirs) / np.where(scale == 0, 1.0, scale)).max())
 
@@ -123,12 +101,11 @@ def less_alike_than_seeds(training: Floats) -> float:
     from pyod.models.auto_encoder import AutoEncoder
     from scipy.stats import spearmanr
 
-    low, middle, high = np.percentile(training, [25, 50, 75], axis=0)
-    scaled = (training - middle) / np.where(high == low, 1.0, high - low)
+    rows = scaled(training, training)
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # layers this small lose by more
     try:
-        theirs = [AutoEncoder(random_state=seed, verbose=0).fit(scaled).decision_scores_ for seed in (0, 1)]
+        theirs = [AutoEncoder(random_state=seed, verbose=0).fit(rows).decision_scores_ for seed in (0, 1)]
     finally:
         torch.set_num_threads(threads)
     ours = [ms.Detector("autoencoder", epochs=10, seed=seed).fit(training).training_raw_scores for seed in (0, 1)]
@@ -232,7 +209,7 @@ def is_compared(backend: str, training: Floats) -> bool:
 def _cell(backend: str, training: Floats) -> float | None:
     if backend == "autoencoder":
         return less_alike_than_seeds(training)
-    reference = references()[backend]()
+    reference = reference_of(backend)
     if backend == "suod" and has_ties(training):
         reference.members[:2] = [OurFactor(member.n_neighbors) for member in reference.members[:2]]
     return difference(backend, training, reference)

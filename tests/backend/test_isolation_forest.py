@@ -4,6 +4,8 @@ import millstream as ms
 import numpy as np
 import pytest
 
+from bench.peers import scaled
+
 
 @pytest.mark.parametrize(
     "params",
@@ -15,9 +17,8 @@ def test_without_the_range_penalty_scores_are_scikit_learns(params):
     chance = np.random.default_rng(1)
     training, rows = chance.normal(size=(500, 4)), 3 * chance.normal(size=(200, 4))
     detector = ms.Detector("isolation_forest", params={"range_penalty": False} | params).fit(training)
-    low, middle, high = np.percentile(training, [25, 50, 75], axis=0)
-    oracle = IsolationForest(random_state=0, **params).fit((training - middle) / (high - low))
-    assert np.abs(detector.raw_score(rows) + oracle.score_samples((rows - middle) / (high - low))).max() < 1e-12
+    oracle = IsolationForest(random_state=0, **params).fit(scaled(training, training))
+    assert np.abs(detector.raw_score(rows) + oracle.score_samples(scaled(rows, training))).max() < 1e-12
 
 
 def test_with_it_values_far_outside_score_near_1_and_training_rows_as_before():
