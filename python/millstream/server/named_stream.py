@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Awaitable, Callable, Generator, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -30,10 +29,7 @@ from millstream.stream_state import (
     StreamState,
 )
 
-_log = logging.getLogger("millstream")
 Outcome = ModelFitted | FitFailed
-
-
 T = TypeVar("T")
 Steps = Generator[FitJob, Outcome, T]
 
@@ -170,11 +166,3 @@ def _advance(steps: Steps[Taken], batch: Batch, outcome: Outcome | None) -> Take
         taken: Taken = end.value
         return taken
     return Pause(partial(batch.fit, job), partial(_advance, steps, batch))
-
-
-def describe_failure(error: Exception) -> str:
-    """What `last_error` says about a fit that failed; what is no error of ours is logged too."""
-    if isinstance(error, MillstreamError):
-        return str(error)
-    _log.error("a fit of a stream failed", exc_info=error)
-    return f"{type(error).__name__}: {error}"

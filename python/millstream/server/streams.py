@@ -3,35 +3,29 @@
 from __future__ import annotations
 
 import asyncio
-import logging
-import time
 from collections.abc import Mapping
 from functools import partial
 from typing import Annotated, Any, Literal
 
 import msgspec
-import numpy as np
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from millstream._core import read_body
-from millstream.backend.registry import backend_class
-from millstream.detector import Detector, FitRows, fit_to_bytes
 from millstream.errors import InvalidRequestError
 from millstream.server.endpoint import Answer, Call, Nothing
-from millstream.server.entries import Entry, GoneError
+from millstream.server.entries import Entry
 from millstream.server.limits import NAME, raise_all
 from millstream.server.long_answer import LongAnswer, with_rows
-from millstream.server.named_stream import Batch, NamedStream, Taken, describe_failure
+from millstream.server.named_stream import Batch, NamedStream, Taken
 from millstream.server.service import Service
+from millstream.server.stream_fits import outcome, retrain
 from millstream.server.utc import utc
-from millstream.stream_model import Floats, StreamModel, describe, fit_settings
 from millstream.stream_settings import StreamSettings
-from millstream.stream_state import FitFailed, FitJob, ModelFitted, Reset, StreamResult
+from millstream.stream_state import Reset, StreamResult
 
 RESERVED = "detectors"
 DEFAULT_LAGS = (1, 2, 3)
 _AT_ONCE = 500  # entries of a list described before others have their turn
-_log = logging.getLogger("millstream")
 
 
 class StreamRows(Struct, kw_only=True):
@@ -141,7 +135,7 @@ async def send(call: Call[StreamRows]) -> Answer | LongAnswer:
         sent,
         lambda: _first_row(call.raw),
         service.limits,
-        partial(_outcome, service),
+        partial(outcome, service),
     )
     most = call.size // 3 + 1  # a row takes three bytes at least
 
@@ -159,7 +153,7 @@ async def send(call: Call[StreamRows]) -> Answer | LongAnswer:
         if len(taken.results) > 1 or not entry.value.is_full:  # else it holds what it held
             service.stream_memory.recount(entry.value)
         if taken.job is not None:
-            service.spawn(_retrain(service, entry, taken.job))
+            service.spawn(retrain(service, entry, taken.job))
     return await _answer(service, name, taken)
 
 
@@ -232,42 +226,6 @@ def _first_row(raw: bytes) -> tuple[str, ...] | None:
         data = msgspec.json.decode(data, type=list[msgspec.Raw])[0]
     first = msgspec.json.decode(data)
     return tuple(first) if isinstance(first, Mapping) else None
-
-
-async def _outcome(service: Service, job: FitJob) -> ModelFitted | FitFailed:
-    """Run a fit and say what came of it: the old model, or none, stays when it fails."""
-    start = time.perf_counter()
-    try:
-        model = await _fit(service, job)
-    except Exception as error:
-        return FitFailed(describe_failure(error), job.trained_to)
-    return ModelFitted(model, job.trained_to, time.perf_counter() - start, time.time())
-
-
-async def _fit(service: Service, job: FitJob) -> StreamModel:
-    settings, first = job.settings, job.before is None
-    if backend_class(settings.backend).fit_in == "thread":
-        return await service.fits.run_for_stream("thread", first, job.run)
-    columns: Floats = await service.in_thread(job.rows.columns)
-    names = tuple(str(at) for at in range(len(columns)))
-    rows = FitRows(np.ascontiguousarray(columns.T), names, False, None)
-    data = await service.fits.run_for_stream("process", first, fit_to_bytes, fit_settings(settings), rows)
-    model: StreamModel = await service.in_thread(_decode, data, columns[: job.own])
-    return model
-
-
-def _decode(data: bytes, own: Floats) -> StreamModel:
-    return describe(Detector.from_bytes(data), own)
-
-
-async def _retrain(service: Service, entry: Entry[NamedStream], job: FitJob) -> None:
-    """Fit on the snapshot in `job` and swap the model in, in one event."""
-    outcome = await _outcome(service, job)
-    try:
-        await entry.send(outcome)
-        service.stream_memory.recount(entry.value)
-    except GoneError:
-        _log.debug("'%s' was deleted while it was retrained", entry.name)
 
 
 async def _answer(service: Service, name: str, taken: Taken) -> Answer | LongAnswer:
