@@ -37,6 +37,7 @@ _DTYPES: dict[str, type[np.generic]] = {
     "roots": np.int64,
     "normal": np.float64,
 }
+_DEEPEST = 32  # levels: scikit-learn stops at log2 of max_samples, at most 17
 _WIDEST = float(np.finfo(np.float32).max) / 4  # scikit-learn splits float32 values, and takes differences of them
 
 
@@ -122,9 +123,11 @@ class IsolationForest(FusedBackend):
 
 
 def _deepest(left: NDArray[np.int64], roots: NDArray[np.int64]) -> int:
-    """Steps of the longest walk."""
+    """Steps of the longest walk; ValueError if no grown tree has one as long: the levels are looked at one by one."""
     level, steps = roots, 0
     while len(inner := level[left[level] != level]):
+        if steps == _DEEPEST:
+            raise ValueError("a tree is deeper than any that is grown")
         level, steps = np.unique(np.concatenate([left[inner], left[inner] + 1])), steps + 1
     return max(steps, 1)  # the first step is always taken; at a leaf it leads nowhere
 
