@@ -33,6 +33,11 @@ def _specification() -> bytes:
     return msgspec.json.encode(document(ENDPOINTS))
 
 
+_ABOUT = (
+    "Streams of numbers into features and alarms: live rolling features, anomaly detectors in batch and on streams."
+)
+
+
 def document(endpoints: tuple[Endpoint, ...]) -> dict[str, Any]:
     """The OpenAPI document of `endpoints`."""
     structs = [Problem, *(s for e in endpoints for s in (e.request, e.response) if s is not None)]
@@ -42,7 +47,7 @@ def document(endpoints: tuple[Endpoint, ...]) -> dict[str, Any]:
         paths.setdefault(endpoint.path, {})[endpoint.method.lower()] = _operation(endpoint, components)
     return {
         "openapi": "3.1.0",
-        "info": {"title": "millstream", "version": millstream.__version__, "description": millstream.__doc__},
+        "info": {"title": "millstream", "version": millstream.__version__, "description": _ABOUT},
         "security": [{"key": []}],
         "paths": paths,
         "components": {"schemas": components, "securitySchemes": {"key": {"type": "http", "scheme": "bearer"}}},
