@@ -67,7 +67,12 @@ RULES = [
         ("POST", POLARS + "/buffers", b'{"buffer_id":"d","x":' + b"[" * 63 + b"]" * 63 + b"}"),
     ),
     Rule("JSON of a million levels is 400", ("POST", POLARS + "/buffers", b"[" * 1_000_000), 400),
-    Rule("NaN is 400", raw("x", b'[{"a":NaN}]'), 400),
+    Rule(
+        "NaN is 400 and says what to send",
+        raw("x", b'[{"a":NaN}]'),
+        400,
+        says=(" at line 1 column ", "send null for a missing value."),
+    ),
     Rule("a list as body is 422", ("POST", POLARS + "/append", b"[]"), 422),
     Rule("a number as body is 422", ("POST", POLARS + "/append", b"1"), 422),
     Rule("JSON comes before the envelope", ("POST", POLARS + "/append", b'{"buffer_id":"a b",'), 400),

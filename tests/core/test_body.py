@@ -82,6 +82,21 @@ def test_refused_rows_wait_until_they_are_asked_for(data: bytes, rows: str, loc:
         assert [refusal.loc for refusal in caught.value.refusals] == [loc]
 
 
+@pytest.mark.parametrize(
+    ("body", "says"),
+    [
+        (b'{"data":[{"a":1},\n{"a":2}],\n"x":NaN}', "expected value at line 3 column 5. JSON has neither NaN"),
+        (b'{"data":[[1],\n[-Infinity]]}', "at line 2 column 3. JSON has neither NaN nor Infinity; send null"),
+        (b'{"data":[[1],\n[x]]}', "expected value at line 2 column 2. Correct it there."),
+        (b'{"data":[[1]', "EOF while parsing a list at line 1 column 12. Correct it there."),
+    ],
+)
+def test_what_is_not_json_is_named_with_its_place_and_what_to_do(body: bytes, says: str) -> None:
+    with pytest.raises(InvalidJsonError) as caught:
+        read_body(body, "data", "typed")
+    assert says in str(caught.value)
+
+
 def test_text_mode_keeps_what_was_sent() -> None:
     data = b'{"data":[{"m":1.50,"n":7},{"m":"x","n":8.0},{"m":true}]}'
     table = read_body(data, "data", "text").table()

@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::ops::Range;
 
-use jiter::{Jiter, JiterError, Peek};
+use jiter::{Jiter, JiterError, LinePosition, Peek};
 
 use super::json_fast::{self, Fast};
 use super::{Builder, Cell, Mode, Refusal, Rows, Wanted, write_json};
@@ -204,12 +204,24 @@ impl Members {
 }
 
 struct Reader<'j> {
+    /// The body, and what is left of it.
+    whole: &'j str,
     text: &'j str,
     jiter: Jiter<'j>,
     /// Where `text` starts in the body.
     offset: usize,
     /// Whether rows of plain numbers take the short way.
     fast: bool,
+}
+
+/// What to do about JSON that cannot go on with `rest`. Python's `json.dumps` writes NaN and Infinity as they stand.
+fn advice(rest: &[u8]) -> &'static str {
+    let number = rest.strip_prefix(b"-").unwrap_or(rest);
+    if [&b"NaN"[..], b"nan", b"Inf", b"inf"].iter().any(|name| number.starts_with(name)) {
+        "JSON has neither NaN nor Infinity; send null for a missing value."
+    } else {
+        "Correct it there."
+    }
 }
 
 impl<'j> Reader<'j> {
@@ -222,7 +234,7 @@ impl<'j> Reader<'j> {
                 message: "The JSON starts with a byte-order mark. Send it without one.".to_owned(),
             });
         }
-        Ok(Self { text, jiter: Jiter::new(bytes), offset: 0, fast })
+        Ok(Self { whole: text, text, jiter: Jiter::new(bytes), offset: 0, fast })
     }
 
     /// Where in the body it is.
@@ -239,7 +251,10 @@ impl<'j> Reader<'j> {
     }
 
     fn json(&self, error: &JiterError) -> Error {
-        Error::Json { message: format!("Not valid JSON: {}.", error.description(&self.jiter)) }
+        let at = self.offset + error.index;
+        let place = LinePosition::find(self.whole.as_bytes(), at);
+        let advice = advice(self.whole.as_bytes().get(at..).unwrap_or_default());
+        Error::Json { message: format!("Not valid JSON: {} at {place}. {advice}", error.error_type) }
     }
 
     fn peek(&mut self) -> Result<Peek> {
