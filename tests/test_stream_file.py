@@ -216,3 +216,17 @@ def test_a_sound_checksum_over_parts_that_do_not_fit_is_refused(forged):
     FORGED[forged](meta, arrays)
     with pytest.raises(ms.ModelFileError):
         ms.Stream.from_bytes(model_file.encode(meta, arrays))
+
+
+@pytest.mark.parametrize(
+    ("backend", "columns"),
+    [("knn", 1), ("knn", 100), ("local_outlier_factor", 1), ("local_outlier_factor", 100), ("isolation_forest", 100)],
+)
+def test_a_backend_that_was_fitted_on_other_columns_is_refused(backend, columns):
+    stream = small(backend=backend, **DERIVED)
+    stream.update_many(noise(75))
+    meta, arrays = model_file.decode(stream.to_bytes())
+    other = ms.Detector(backend).fit(np.repeat(noise(75)[:, :1], columns, axis=1) + np.arange(columns))
+    named = {f"model.backend.{name}": part for name, part in other.fitted_backend.arrays().items()}
+    with pytest.raises(ms.ModelFileError):
+        ms.Stream.from_bytes(model_file.encode(meta, arrays | named))

@@ -299,7 +299,7 @@ class Detector:
         raw = _finite_floats(arrays["training_raw_scores"], None)
         backend = self.settings.new_backend()
         backend.take({key.removeprefix("backend."): a for key, a in arrays.items() if key.startswith("backend.")})
-        if backend.width > width or (backend.reads_every_column and backend.width != width):
+        if not backend.is_for(width):
             raise ValueError("the backend reads other columns than there are")
         self._become(backend, encoder, columns, stored, statistics, raw)
 

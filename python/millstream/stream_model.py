@@ -166,8 +166,8 @@ def restore(settings: StreamSettings, arrays: Mapping[str, NDArray[Any]], column
         raise ValueError("the training scores or the widths of the model are none")
     backend = backend_class(settings.backend)({}, FitContext(settings.contamination, settings.seed))
     backend.take({key.removeprefix("backend."): array for key, array in arrays.items() if key.startswith("backend.")})
-    if backend.width > width:
-        raise ValueError("the backend reads more columns than there are")
+    if not backend.is_for(width):
+        raise ValueError("the backend reads other columns than there are")
     part = backend.stream_part(len(scores), width)
     return _model(backend, pack(centers, widths, bounds, scores, part))
 

@@ -120,6 +120,10 @@ class Backend(ABC):
     def width(self) -> int:
         """How many columns of a row `score` reads: a file that claims fewer is refused. Known once fitted or taken."""
 
+    def is_for(self, columns: int) -> bool:
+        """Whether the fitted state is one of rows of so many columns: kernels trust that."""
+        return self.width == columns or (self.width < columns and not self.reads_every_column)
+
     @abstractmethod
     def fit(self, rows: Floats) -> Floats:
         """Fit on `rows` (n, d) and return their raw scores (n)."""
