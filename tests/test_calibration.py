@@ -100,7 +100,21 @@ def test_a_tie_within_rounding_is_no_evidence():
 
 def test_bounds_skip_missing_values_and_are_zero_for_a_column_without_any():
     columns = np.array([[1.0, 4.0], [math.nan, 2.0], [math.nan, math.nan]])
-    assert window_bounds(columns).tolist() == [[1.0, 2.0, 0.0], [4.0, 2.0, 0.0]]
+    assert window_bounds(columns, 0.1).tolist() == [[1.0, 2.0, 0.0], [4.0, 2.0, 0.0]]
+
+
+@pytest.mark.parametrize(("outliers", "inside"), [(0, False), (1, False), (5, False), (6, True), (40, True)])
+def test_bounds_leave_out_the_anomalies_expected_at_an_end_and_no_more(outliers, inside):
+    values = np.append(np.random.default_rng(0).normal(size=1000 - outliers), np.full(outliers, 50.0))
+    (low,), (high,) = window_bounds(values[None], 0.01)
+    assert (low, high) == (values.min(), 50.0 if inside else values[values < 50.0].max())
+    (low,), (high,) = window_bounds(-values[None], 0.01)
+    assert (low, high) == (-50.0 if inside else -values[values < 50.0].max(), -values.min())
+
+
+def test_bounds_of_values_most_of_which_are_equal_hold_them_all():
+    values = np.append(np.zeros(996), [1.0, 2.0, 3.0, 1000.0])
+    assert window_bounds(values[None], 0.1).tolist() == [[0.0], [1000.0]]
 
 
 @given(st.lists(st.booleans(), max_size=60), st.integers(0, 10))
@@ -120,7 +134,7 @@ def test_an_alert_is_an_anomaly_with_no_alert_in_the_quiet_rows_before_it(anomal
 def test_scores_and_alerts_do_not_depend_on_how_rows_are_batched(cuts):
     rng = np.random.default_rng(1)
     rows, training = rng.normal(size=(200, 2)), rng.normal(size=(50, 2))
-    model = packed(_distance(training), window_bounds(training.T))
+    model = packed(_distance(training), window_bounds(training.T, 0.1))
     whole, split, single = (Calibration(0.1, 100, quiet_rows=5, width=2) for _ in range(3))
     expected = judged(whole, model, rows, _distance(rows))
     got = [judged(split, model, np.ascontiguousarray(r), _distance(r)) for r in np.split(rows, sorted(cuts))]
@@ -190,7 +204,7 @@ def replay(rows, contamination, window=1000, interval=100, raw=_distance):
         training = rows[max(0, start - window) : start]
         centre, width = np.median(training, axis=0), np.ptp(training, axis=0)
         width[width == 0] = 1.0
-        model = packed(raw((training - centre) / width), window_bounds(training.T))
+        model = packed(raw((training - centre) / width), window_bounds(training.T, 0.1))
         batch = rows[start : start + interval]
         scores.append(judged(calibration, model, batch, raw((batch - centre) / width))[0])
     return np.concatenate(scores)

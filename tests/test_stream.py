@@ -420,6 +420,15 @@ def test_a_constant_stream_is_silent_until_it_changes(backend):
 # --- alarms
 
 
+@pytest.mark.parametrize("backend", ["ecod", "hbos", "copod", "knn", "cblof"])
+def test_an_outlier_that_comes_again_alarms_again(backend):
+    rows = np.random.default_rng(0).normal(120.0, 10.0, (1300, 3))
+    planted = [300, 900, 901, 1200]
+    rows[planted, 0] = 900.0
+    scores = ms.Stream(backend, contamination=0.01, background=False).update_many(rows).score
+    assert (scores[planted] > 0.9).all()
+
+
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_a_planted_value_alarms(backend):
     rows = noise(151)

@@ -6,8 +6,9 @@ it comparable, and neither knows the backend.
 *Evidence.* How rare is this row under the current model? `k` of the model's own `n` training scores are at least as
 high, so ln((n+1)/(k+1)) is the surprise of its rank. Backends that rank tails or fill histograms are flat beyond the
 edge of their window and cannot tell a value just outside from one far away, so a row that leaves the window's range
-gains a second term. Its first part is bounded, and worth more the rarer noise leaves a window of that size (2d record
-holders in n rows); the other grows with the logarithm of the distance, as the tails of heavy noise thin out.
+(see `edges`) gains a second term. Its first part is bounded, and worth more the rarer noise leaves a window of that
+size (2d record holders in n rows); the other grows with the logarithm of the distance, as the tails of heavy noise thin
+out.
 
 *Level.* Evidence alarms above a level `theta`, which tracks the (1 - contamination) quantile of the evidence: one step
 up for an alarm, a small one down for a quiet row. Whatever the stream does, the share of alarms in the long run is then
@@ -43,6 +44,7 @@ SCORES, COLUMNS, FEATURES, HEAD = range(4)
 _RANGE_WEIGHT = 2.5  # 2 leaves 8 sigma in one of 8 columns of counts at 0.79 (hbos); 3 gains nothing
 _HALF_REACHED = 0.1  # widths beyond the edge at which half of that is reached
 _FAR_WEIGHT = 1.5  # 0 leaves 8 sigma in one of 8 heavy-tailed columns at 0.59 (hbos, row 150), 1 at 0.79, this at 0.86
+_FENCE = 2.0  # 8.2 sigma of normal noise; 1.5 alarms at 1.57 times the contamination on 8 heavy-tailed columns
 _FLOOR_SHARE = 0.45  # of the first level; 0.5 silences the ties of ten equal bins (loda on uniform noise: 0.43 c)
 _WINDOWS_TO_FORGET = 2.0  # 1: long anomalies lift the level; 4: heavy tails alarm at 1.4 times the contamination
 _TIE = 1e-9  # relative to the largest training score: the rounding of a refit must not alarm a constant stream
@@ -164,10 +166,32 @@ def pack(
     return np.concatenate(parts if part is None else [*parts, part])
 
 
-def window_bounds(columns: Floats) -> Floats:
-    """Return the lowest and the highest value of each of d columns (d, n) as (2, d); 0 for one without any value."""
-    bounds = np.stack([np.fmin.reduce(columns, axis=1), np.fmax.reduce(columns, axis=1)])
-    bounds[np.isnan(bounds)] = 0.0
+@nb.njit(nb.types.UniTuple(nb.float64, 2)(array_read, nb.int64, nb.float64), cache=True, nogil=True)
+def edges(ascending: Floats, n: int, contamination: float) -> tuple[float, float]:
+    """Return the range of `n` values, without the anomalies at each end: up to n * contamination / 2 that lie far out.
+
+    With them one outlier would widen the range, and the next like it would be inside, and no news while the first is
+    held. More of them than that are how the stream is.
+    """
+    ends = n // 20
+    few = min(ends, math.ceil(0.5 * contamination * n))
+    low, high = ascending[ends], ascending[n - 1 - ends]
+    reach = _FENCE * (high - low)
+    first, last = 0, n - 1
+    if reach > 0.0:  # else most values are equal, and the others as many as they may be
+        while ascending[first] < low - reach:
+            first += 1
+        while ascending[last] > high + reach:
+            last -= 1
+    return ascending[first if first <= few else 0], ascending[last if n - 1 - last <= few else n - 1]
+
+
+def window_bounds(columns: Floats, contamination: float) -> Floats:
+    """Return the `edges` of the values of each of d columns (d, n) as (2, d); 0 for one without any value."""
+    bounds = np.zeros((2, len(columns)))
+    for j, column in enumerate(np.sort(np.ascontiguousarray(columns), axis=1)):  # missing values come last
+        if present := int(np.count_nonzero(~np.isnan(column))):
+            bounds[:, j] = edges(column, present, contamination)
     return bounds
 
 

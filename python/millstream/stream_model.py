@@ -128,7 +128,7 @@ def fit_model(
     if kernels is not None:
         order, shift = (None, 0) if before is None else (before.order, first - before.first)
         into = (spare.packed, spare.order) if spare is not None and spare.order is not None else None
-        fitted = kernels.fit(columns, own, order, shift, into)
+        fitted = kernels.fit(columns, own, settings.contamination, order, shift, into)
         if fitted is not None:
             return StreamModel(fitted[0], None, kernels, fitted[1], first)
     detector = Detector(**asdict(fit_settings(settings))).fit(np.ascontiguousarray(columns.T))
@@ -151,7 +151,8 @@ def describe(detector: Detector, own: Floats) -> StreamModel:
     ascending = np.sort(detector.training_raw_scores)
     scale, backend = detector.scaling, detector.fitted_backend
     part = backend.stream_part(len(ascending), len(scale.centers))
-    packed = pack(scale.centers, scale.widths, window_bounds(own), ascending, part)
+    bounds = window_bounds(own, detector.settings.contamination)
+    packed = pack(scale.centers, scale.widths, bounds, ascending, part)
     return _model(backend, packed)
 
 

@@ -88,6 +88,7 @@ class StreamKernels(Protocol):
         self,
         columns: Floats,
         own: int,
+        contamination: float,
         before: NDArray[np.int32] | None,
         shift: int,
         into: tuple[Floats, NDArray[np.int32]] | None,

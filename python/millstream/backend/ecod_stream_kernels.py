@@ -29,6 +29,7 @@ from millstream.calibration import (
     array,
     array_read,
     count_below,
+    edges,
     judge,
     matrix,
     matrix_read,
@@ -169,8 +170,12 @@ def _share_column(packed: Floats, start: int, n: int, order: Order, table: Float
         below = at_most
 
 
-@nb.njit(nb.boolean(matrix_read, _order, array_read, nb.int64, array, nb.int64, array), cache=True, nogil=True)
-def _fit_column(columns: Floats, order: Order, table: Floats, own: int, packed: Floats, j: int, shares: Floats) -> bool:
+@nb.njit(
+    nb.boolean(matrix_read, _order, array_read, nb.int64, nb.float64, array, nb.int64, array), cache=True, nogil=True
+)
+def _fit_column(
+    columns: Floats, order: Order, table: Floats, own: int, contamination: float, packed: Floats, j: int, shares: Floats
+) -> bool:
     """Fit column `j`, and write the shares of its values in the order of rows. False: one is missing or too large."""
     features, n = columns.shape
     bounds = HEAD + 2 * features
@@ -183,7 +188,7 @@ def _fit_column(columns: Floats, order: Order, table: Floats, own: int, packed: 
     if not (low >= -_PLAIN and high <= _PLAIN):
         return False
     if j < own:
-        packed[bounds + j], packed[bounds + own + j] = low, high
+        packed[bounds + j], packed[bounds + own + j] = edges(ascending, n, contamination)
     center, width = _quantile(ascending, 0.5), _quantile(ascending, 0.75) - _quantile(ascending, 0.25)
     width = width if width != 0.0 else 1.0
     packed[HEAD + j], packed[HEAD + features + j] = center, width
@@ -194,10 +199,20 @@ def _fit_column(columns: Floats, order: Order, table: Floats, own: int, packed: 
 
 
 @nb.njit(
-    nb.boolean(matrix_read, _order, array_read, nb.int64, array, nb.int64, nb.int64, array), cache=True, nogil=True
+    nb.boolean(matrix_read, _order, array_read, nb.int64, nb.float64, array, nb.int64, nb.int64, array),
+    cache=True,
+    nogil=True,
 )
 def _fit_columns(
-    columns: Floats, order: Order, table: Floats, own: int, packed: Floats, start: int, length: int, sums: Floats
+    columns: Floats,
+    order: Order,
+    table: Floats,
+    own: int,
+    contamination: float,
+    packed: Floats,
+    start: int,
+    length: int,
+    sums: Floats,
 ) -> bool:
     """Fit `length` columns from `start` on and write the sums of their shares (n), in the order of `pairwise_sum`."""
     n = columns.shape[1]
@@ -206,14 +221,16 @@ def _fit_columns(
     if length > 128:
         half = length // 2
         half -= half % 8
-        plain = _fit_columns(columns, order, table, own, packed, start, half, sums)
-        plain = plain and _fit_columns(columns, order, table, own, packed, start + half, length - half, shares)
+        plain = _fit_columns(columns, order, table, own, contamination, packed, start, half, sums)
+        plain = plain and _fit_columns(
+            columns, order, table, own, contamination, packed, start + half, length - half, shares
+        )
         sums += shares
         return bool(plain)
     whole = 0 if length < 8 else length - length % 8
     parts = np.zeros((8, n))
     for j in range(length):
-        if not _fit_column(columns, order, table, own, packed, start + j, shares):
+        if not _fit_column(columns, order, table, own, contamination, packed, start + j, shares):
             return False
         if j < whole:
             parts[j % 8] += shares
@@ -227,6 +244,7 @@ def _fit_columns(
 def fit(
     columns: Floats,
     own: int,
+    contamination: float,
     before: Order | None = None,
     shift: int = 0,
     into: tuple[Floats, Order] | None = None,
@@ -247,7 +265,7 @@ def fit(
     _sort(columns, before, shift, order)
     scores = packed[scores_at:sorted_at]
     packed[SCORES], packed[COLUMNS], packed[FEATURES] = n, own, features
-    if not _fit_columns(columns, order, tails.table_joined(n - 1), own, packed, 0, features, scores):
+    if not _fit_columns(columns, order, tails.table_joined(n - 1), own, contamination, packed, 0, features, scores):
         return None
     scores.sort()
     packed[-(n + 1) :] = tails.table_joined(n)
