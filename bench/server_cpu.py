@@ -177,4 +177,7 @@ def _family(pid: int) -> list[int]:
 def _cpu_ns(pid: int) -> int:
     # The kernel's number for "the CPU clock of process pid", see clock_getcpuclockid(3): exact to the nanosecond and
     # with all threads, where /proc/PID/schedstat moves in steps of 0.3 ms and counts one.
-    return time.clock_gettime_ns((~pid << 3) | 2)
+    try:
+        return time.clock_gettime_ns((~pid << 3) | 2)
+    except OSError:  # a fit's child that ended since the family was listed
+        return 0
