@@ -21,6 +21,15 @@ def equal_edges(low: Floats, high: Floats, bins: int) -> Floats:
     return np.ascontiguousarray(edges)
 
 
+def count_bins(values: Floats, edges: Floats) -> NDArray[np.int64]:
+    """How many of `values` (n) lie in each of the equal bins between `edges` (bins + 1): see `find_bins`."""
+    from millstream.backend.histogram_kernels import find_bins
+
+    found = np.empty(len(values), np.int64)
+    find_bins(values, edges, found)
+    return np.bincount(found, minlength=len(edges) - 1)
+
+
 def optimal_bins(column: Floats) -> int:
     """The best number of bins by penalized likelihood (Birgé and Rozenholc 2006), below sqrt(n), as PyOD finds it."""
     n = len(column)

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from millstream.backend.base import BackendInfo, Floats, FusedBackend, Parameter, Scorer, checked_array
-from millstream.backend.histogram import equal_edges, optimal_bins
+from millstream.backend.histogram import count_bins, equal_edges, optimal_bins
 from millstream.scaling import Scaling
 
 _PARAMETERS = {
@@ -72,13 +72,9 @@ class Loda(FusedBackend):
 
     def _histogram(self, projected: Floats) -> tuple[Floats, Floats]:
         """The edges that are compared with, and the score of each bin."""
-        from millstream.backend.histogram_kernels import find_bins
-
         bins = optimal_bins(projected) if self.params["n_bins"] == "auto" else self.params["n_bins"]
         edges = equal_edges(projected.min(keepdims=True), projected.max(keepdims=True), bins)[0]
-        found = np.empty(len(projected), np.int64)
-        find_bins(projected, edges, found)
-        share = np.bincount(found, minlength=bins) + 1e-12
+        share = count_bins(projected, edges) + 1e-12
         share /= np.sum(share)
         return edges[: bins - 1], -(1 / self.params["n_random_cuts"]) * np.log(share)
 
