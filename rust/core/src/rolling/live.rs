@@ -9,7 +9,7 @@
 //! the next are over.
 
 use super::Window;
-use super::fold::{Fold, Side, merge, merge_counted};
+use super::fold::{Fold, Half, Side, deviating, merge, merge_counted};
 use super::widest::Widest;
 use crate::features::{Feature, Plan};
 
@@ -196,7 +196,7 @@ struct LiveWindow<const L: usize> {
     prefix_shift: [f64; L],
     prefix_counts: [f64; L],
     /// `suffix[n]`: the newest n rows of the block before. As long as rows of it were seen, plus one.
-    suffix: Vec<Fold<L>>,
+    suffix: Vec<Half<L>>,
     suffix_shift: [f64; L],
     suffix_counts: Vec<[f64; L]>,
     /// Whether a value of the current block is missing, or of the block before. Only then are there counts: else each
@@ -215,7 +215,7 @@ impl<const L: usize> LiveWindow<L> {
             prefix: Fold::EMPTY,
             prefix_shift: [0.0; L],
             prefix_counts: [0.0; L],
-            suffix: vec![Fold::EMPTY],
+            suffix: vec![Fold::EMPTY.half()],
             suffix_shift: [0.0; L],
             suffix_counts: Vec::new(),
             gaps: [false; 2],
@@ -229,7 +229,7 @@ impl<const L: usize> LiveWindow<L> {
 
     fn memory_bytes(&self) -> usize {
         self.block.capacity() * size_of::<[f64; L]>()
-            + self.suffix.capacity() * size_of::<Fold<L>>()
+            + self.suffix.capacity() * size_of::<Half<L>>()
             + self.suffix_counts.capacity() * size_of::<[f64; L]>()
     }
 
@@ -263,17 +263,18 @@ impl<const L: usize> LiveWindow<L> {
         }
         let share = if count == self.window.rows { self.share } else { 1.0 / (float(count) - 1.0) };
         if older == 0 {
-            return (self.prefix.alone(&self.prefix_shift, share), count > 1);
+            return (deviating(self.prefix.alone(&self.prefix_shift, share)), count > 1);
         }
         let before = float(older) / float(count);
-        let (older, prefix) = self.sides(older);
-        (merge(&older, &prefix, before, float(newer) * before, share), true)
+        let prefix = self.prefix.half();
+        let (older, prefix) = self.sides(older, &prefix);
+        (deviating(merge(&older, &prefix, before, float(newer) * before, share)), true)
     }
 
     #[inline(always)]
-    fn sides(&self, older: usize) -> (Side<'_, L>, Side<'_, L>) {
-        let older = Side { fold: &self.suffix[older], shift: &self.suffix_shift };
-        (older, Side { fold: &self.prefix, shift: &self.prefix_shift })
+    fn sides<'a>(&'a self, older: usize, prefix: &'a Half<L>) -> (Side<'a, L>, Side<'a, L>) {
+        let older = Side { half: &self.suffix[older], shift: &self.suffix_shift };
+        (older, Side { half: prefix, shift: &self.prefix_shift })
     }
 
     /// [`Self::push`] where values of this block or the one before are missing.
@@ -285,7 +286,8 @@ impl<const L: usize> LiveWindow<L> {
         }
         self.prefix.add_counted(values, &mut self.prefix_shift, &mut self.prefix_counts);
         let older_counts = if self.gaps[1] { self.suffix_counts[older] } else { [float(older); L] };
-        let (older, newer) = self.sides(older);
+        let prefix = self.prefix.half();
+        let (older, newer) = self.sides(older, &prefix);
         merge_counted(&older, &newer, [&older_counts, &self.prefix_counts], float(self.window.min_samples))
     }
 
@@ -293,7 +295,7 @@ impl<const L: usize> LiveWindow<L> {
     #[inline(always)]
     fn turn(&mut self) {
         let rows = self.block.len().min(self.window.rows - 1);
-        self.suffix.resize(rows + 1, Fold::EMPTY);
+        self.suffix.resize(rows + 1, Fold::EMPTY.half());
         self.suffix_counts.clear();
         self.gaps = [false, self.gaps[0]];
         let folds = self.suffix[1..].iter_mut().zip(self.block.iter().rev());
@@ -303,14 +305,14 @@ impl<const L: usize> LiveWindow<L> {
             self.suffix_counts.push(counts);
             for (suffix, values) in folds {
                 fold.add_counted(values, &mut self.suffix_shift, &mut counts);
-                *suffix = fold;
+                *suffix = fold.half();
                 self.suffix_counts.push(counts);
             }
         } else {
             self.suffix_shift = self.block.last().copied().unwrap_or([0.0; L]);
             for (count, (suffix, values)) in (1..).zip(folds) {
                 fold.add(values, &self.suffix_shift, 1.0 / float(count));
-                *suffix = fold;
+                *suffix = fold.half();
             }
         }
         self.block.clear();

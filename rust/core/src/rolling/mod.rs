@@ -97,10 +97,8 @@ pub struct Scratch {
     widest: Widest,
     lockstep: lockstep::Memory,
     suffix: Vec<part::Part>,
-    /// The first blocks of a series behind one more.
-    first: Vec<f64>,
     #[cfg(not(loom))]
-    abreast: Vec<fold::Fold<ABREAST>>,
+    abreast: Vec<fold::Half<ABREAST>>,
     /// Results nobody asked for.
     pub(crate) unwanted: Vec<f64>,
 }
@@ -117,7 +115,6 @@ impl Scratch {
             widest,
             lockstep: lockstep::Memory::default(),
             suffix: Vec::new(),
-            first: Vec::new(),
             #[cfg(not(loom))]
             abreast: Vec::new(),
             unwanted: Vec::new(),
@@ -134,7 +131,7 @@ impl Scratch {
     pub(crate) fn bytes(&self) -> usize {
         self.lockstep.bytes()
             + self.suffix.capacity() * size_of::<part::Part>()
-            + self.abreast.capacity() * size_of::<fold::Fold<ABREAST>>()
-            + (self.first.capacity() + self.unwanted.capacity()) * size_of::<f64>()
+            + self.abreast.capacity() * size_of::<fold::Half<ABREAST>>()
+            + self.unwanted.capacity() * size_of::<f64>()
     }
 }

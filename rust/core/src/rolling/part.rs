@@ -2,13 +2,14 @@
 
 /// Count, mean, spread and extremes of some rows; missing ones leave no trace.
 ///
-/// `mean` is relative to `shift`, the first finite value that came in, and `m2` is the sum of squared
+/// `sum` and `mean` are relative to `shift`, the first finite value that came in, and `m2` is the sum of squared
 /// deviations from the mean, kept by Welford's update. The shift is a member of the part, so on any offset
 /// the deviations are exact or as small as the part's own spread.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Part {
     finite: f64,
     shift: f64,
+    sum: f64,
     mean: f64,
     m2: f64,
     min: f64,
@@ -22,6 +23,7 @@ impl Part {
     pub(super) const EMPTY: Self = Self {
         finite: 0.0,
         shift: 0.0,
+        sum: 0.0,
         mean: 0.0,
         m2: 0.0,
         min: f64::INFINITY,
@@ -51,7 +53,8 @@ impl Part {
         self.finite += 1.0;
         let offset = value - self.shift;
         let deviation = offset - self.mean;
-        self.mean += deviation * (1.0 / self.finite);
+        self.sum += offset;
+        self.mean = self.sum * (1.0 / self.finite);
         self.m2 += deviation * (offset - self.mean);
     }
 

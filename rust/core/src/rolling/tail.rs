@@ -1,12 +1,7 @@
 //! The newest rows of a column, over the blocks their windows touch.
 
-use std::ops::RangeInclusive;
-
 use super::block::block;
 use super::{Columns, Scratch, Window, lockstep};
-
-/// Windows for which the first blocks are worth a copy: shorter ones are folded as fast, and longer ones pass the caches.
-const COPIED: RangeInclusive<usize> = 32..=2048;
 
 /// A column of numbers.
 pub struct Series<'a> {
@@ -72,7 +67,8 @@ impl<'a> Blocks<'a> {
         let rows = self.window.rows;
         let place = (self.phase + row % rows) % rows;
         if place == 0 && row >= rows {
-            let blocks = self.finite_blocks(row);
+            let most = scratch.widest.lanes() * lockstep::longest(rows);
+            let blocks = scratch.widest.at_once(self.finite_blocks(row, most));
             if blocks > 0 {
                 let values = &self.values[row - rows..row + blocks * rows];
                 let out = out.map(|column| &mut column[..blocks * rows]);
@@ -80,12 +76,10 @@ impl<'a> Blocks<'a> {
                 return blocks * rows;
             }
         }
-        if place == 0 && row == 0 {
-            let blocks = self.first_finite_blocks();
-            if blocks > 0 {
-                self.first(blocks, scratch, out.map(|column| &mut column[..blocks * rows]));
-                return blocks * rows;
-            }
+        if row + 1 < rows && self.window.min_samples == rows {
+            let missing = self.values.len().min(rows - 1) - row;
+            out.into_iter().for_each(|column| column[..missing].fill(f64::NAN));
+            return missing;
         }
         let start = row as isize - place as isize;
         let to = (row + rows - place).min(self.values.len());
@@ -93,33 +87,9 @@ impl<'a> Blocks<'a> {
         to - row
     }
 
-    /// The first blocks, with the very first as the one before itself: what comes of it is missing up to its last row,
-    /// whose window is the block alone. Else it is folded a row at a time: a tenth of the time of 1,000 rows.
-    fn first(&self, blocks: usize, scratch: &mut Scratch, mut out: Columns<'_>) {
+    /// How many whole blocks from `row` on, up to `most`, are finite like those before them.
+    fn finite_blocks(&self, row: usize, most: usize) -> usize {
         let rows = self.window.rows;
-        scratch.first.clear();
-        scratch.first.extend_from_slice(&self.values[..rows]);
-        scratch.first.extend_from_slice(&self.values[..blocks * rows]);
-        scratch.widest.blocks(&scratch.first, rows, &mut scratch.lockstep, split(&mut out));
-        for column in out {
-            column[..rows - 1].fill(f64::NAN);
-        }
-    }
-
-    /// How many whole blocks from the first row on can be done so.
-    fn first_finite_blocks(&self) -> usize {
-        let rows = self.window.rows;
-        if self.window.min_samples < rows || !COPIED.contains(&rows) {
-            return 0;
-        }
-        let blocks = self.values.chunks_exact(rows).take(lockstep::LANES);
-        if self.finite { blocks.count() } else { blocks.take_while(|block| all_finite(block)).count() }
-    }
-
-    /// How many whole blocks from `row` on, up to what is done at once, are finite like those before them.
-    fn finite_blocks(&self, row: usize) -> usize {
-        let rows = self.window.rows;
-        let most = lockstep::most(rows);
         if self.finite {
             return most.min((self.values.len() - row) / rows);
         }
