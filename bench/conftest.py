@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
+from timeit import Timer
 from typing import Any, Protocol
 
 import pytest
-from ratio import SMOKE, Ratio, interleave
+from ratio import SMOKE, Ratio, Work, interleave
 from results import Reach, Row, shown, versions, write
 from server_cpu import Exchange, Server, echo, interleave_http, millstream
 
@@ -24,9 +25,7 @@ class Record(Protocol):
 class Compare(Protocol):
     """Time `ours` against `peer` and keep the ratio under this benchmark's name."""
 
-    def __call__(
-        self, ours: Callable[[], object], peer: Callable[[], object], against: str, reach: Reach | None = None
-    ) -> Ratio: ...
+    def __call__(self, ours: Work, peer: Work, against: str, reach: Reach | None = None) -> Ratio: ...
 
 
 class CompareHttp(Protocol):
@@ -56,9 +55,10 @@ def record(request: pytest.FixtureRequest, benchmark: Any) -> Record:
 def compare(benchmark: Any, record: Record) -> Compare:
     """See Compare. The single timing that pytest-benchmark stores beside the ratio is of our side."""
 
-    def run(ours: Callable[[], object], peer: Callable[[], object], against: str, reach: Reach | None = None) -> Ratio:
+    def run(ours: Work, peer: Work, against: str, reach: Reach | None = None) -> Ratio:
         ratio = interleave(ours, peer)
-        benchmark.pedantic(ours, rounds=5, iterations=10 if ratio.ours_ns < 1e6 else 1)
+        call = (lambda: ours.timeit(1)) if isinstance(ours, Timer) else ours
+        benchmark.pedantic(call, rounds=5, iterations=10 if ratio.ours_ns < 1e6 else 1)
         record(against, ratio, reach)
         return ratio
 

@@ -14,7 +14,7 @@ import numpy as np
 import polars as pl
 import pytest
 from conftest import Compare, CompareHttp, Record
-from ratio import SMOKE, Ratio
+from ratio import SMOKE, Ratio, statement
 from results import Reach
 from server_cpu import Server
 
@@ -37,16 +37,13 @@ def filled(windows: tuple[int, ...] = WINDOWS, lags: tuple[int, ...] = (), capac
 def test_append_a_dict(compare: Compare, windows: tuple[int, ...]) -> None:
     """One row of four numbers; Polars' `extend` into a frame that nobody else holds is its cheapest append."""
     buffer = filled(windows)
-    append = buffer.append
     frame = pl.DataFrame([ROW])
-
-    def peer() -> pl.DataFrame:
-        return frame.extend(pl.DataFrame([ROW]))
-
-    append(ROW)
-    peer()
+    ours = statement("append(row)", append=buffer.append, row=ROW)
+    peer = statement("frame.extend(pl.DataFrame([row]))", frame=frame, pl=pl, row=ROW)
+    ours.timeit(1)
+    peer.timeit(1)
     assert pl.DataFrame(buffer.snapshot(tail=1)).row(0) == frame.row(-1) == tuple(ROW.values())
-    compare(lambda: append(ROW), peer, "pl.DataFrame.extend", Reach(times=60, ours=250))
+    compare(ours, peer, "pl.DataFrame.extend", Reach(times=60, ours=250))
 
 
 @pytest.mark.parametrize("capacity", [1_000, 10_000, 1_000_000])
@@ -66,7 +63,8 @@ def test_newest_values(compare: Compare, capacity: int) -> None:
     aggregated = frame.select(of_windows)
     assert tuple(aggregated.columns) == buffer.feature_names
     np.testing.assert_allclose(buffer.newest_values, aggregated.row(0), rtol=1e-9)
-    compare(lambda: buffer.newest_values, lambda: frame.select(of_windows), "pl.DataFrame.select", Reach(ours=250))
+    ours = statement("buffer.newest_values", buffer=buffer)
+    compare(ours, lambda: frame.select(of_windows), "pl.DataFrame.select", Reach(ours=250))
 
 
 def test_declared_features_of_10_000_rows_to_polars(compare: Compare) -> None:
