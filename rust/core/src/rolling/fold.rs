@@ -108,13 +108,7 @@ pub(super) fn merge<const L: usize>(
     [mean, m2.map(|m2: f64| m2 * share), min, max]
 }
 
-/// What [`merge`] gives, with standard deviations.
-#[inline(always)]
-pub(super) fn deviating<const L: usize>([mean, variance, min, max]: [[f64; L]; 4]) -> [[f64; L]; 4] {
-    [mean, variance.map(f64::sqrt), min, max]
-}
-
-/// As [`merge`] for any counts and with standard deviations; NaN where they come to fewer than `min_samples`.
+/// As [`merge`] for any counts; NaN where they come to fewer than `min_samples`.
 #[inline(always)]
 pub(super) fn merge_counted<const L: usize>(
     older: &Side<'_, L>,
@@ -123,7 +117,7 @@ pub(super) fn merge_counted<const L: usize>(
     min_samples: f64,
 ) -> [[f64; L]; 4] {
     let ([older_mean, older_m2, ..], [newer_mean, newer_m2, ..]) = (older.half, newer.half);
-    let [mut mean, mut std] = [[0.0; L]; 2];
+    let [mut mean, mut variance] = [[0.0; L]; 2];
     let [mut min, mut max] = extremes(older, newer);
     for lane in 0..L {
         let count = counts[0][lane] + counts[1][lane];
@@ -137,11 +131,11 @@ pub(super) fn merge_counted<const L: usize>(
         let enough = count >= min_samples;
         let or_missing = |value: f64| if enough { value } else { f64::NAN };
         mean[lane] = or_missing(if alone { older.shift[lane] + older_mean[lane] } else { both });
-        std[lane] = or_missing((m2 * (1.0 / (count - 1.0))).sqrt());
+        variance[lane] = or_missing(m2 * (1.0 / (count - 1.0)));
         min[lane] = or_missing(min[lane]);
         max[lane] = or_missing(max[lane]);
     }
-    [mean, std, min, max]
+    [mean, variance, min, max]
 }
 
 #[inline(always)]

@@ -9,7 +9,7 @@
 //! the next are over.
 
 use super::Window;
-use super::fold::{Fold, Half, Side, deviating, merge, merge_counted};
+use super::fold::{Fold, Half, Side, merge, merge_counted};
 use super::widest::Widest;
 use crate::features::{Feature, Plan};
 
@@ -141,6 +141,10 @@ impl<const L: usize> Columns<L> {
                 out.copy_from_slice(&results);
             }
         }
+        // All roots at once: one after its window's other results, each would be waited for.
+        for variances in rolling.chunks_exact_mut(L).skip(1).step_by(4) {
+            variances.iter_mut().for_each(|variance| *variance = variance.sqrt());
+        }
         if !self.features.is_empty() {
             self.look_back(values, rest);
         }
@@ -233,7 +237,7 @@ impl<const L: usize> LiveWindow<L> {
             + self.suffix_counts.capacity() * size_of::<[f64; L]>()
     }
 
-    /// Mean, std, min and max of the window that ends with `values`, and whether none of them is missing.
+    /// Mean, variance, min and max of the window that ends with `values`, and whether none of them is missing.
     #[inline(always)]
     fn push(&mut self, values: &[f64; L], missing: bool) -> ([[f64; L]; 4], bool) {
         let (rows, place) = (self.window.rows, self.place);
@@ -263,12 +267,12 @@ impl<const L: usize> LiveWindow<L> {
         }
         let share = if count == self.window.rows { self.share } else { 1.0 / (float(count) - 1.0) };
         if older == 0 {
-            return (deviating(self.prefix.alone(&self.prefix_shift, share)), count > 1);
+            return (self.prefix.alone(&self.prefix_shift, share), count > 1);
         }
         let before = float(older) / float(count);
         let prefix = self.prefix.half();
         let (older, prefix) = self.sides(older, &prefix);
-        (deviating(merge(&older, &prefix, before, float(newer) * before, share)), true)
+        (merge(&older, &prefix, before, float(newer) * before, share), true)
     }
 
     #[inline(always)]
