@@ -179,3 +179,10 @@ def test_a_damaged_or_foreign_file_is_refused(detector):
     for foreign in (b"", b"\x80\x04pickle", b"\xff" * 100, bytes(data[:50])):
         with pytest.raises(ModelFileError):
             ms.Detector.from_bytes(foreign)
+
+
+def test_it_shows_what_it_is() -> None:
+    detector = ms.Detector("ecod", contamination=0.05)
+    assert repr(detector) == "<Detector: ecod, contamination 0.05, not fitted>"
+    detector.fit(np.random.default_rng(0).normal(size=(50, 2)))
+    assert repr(detector) == "<Detector: ecod, contamination 0.05, fitted on 50 rows>"

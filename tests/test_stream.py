@@ -474,3 +474,10 @@ def test_an_alert_opens_an_episode_and_the_quiet_rows_after_it_open_none():
     stream.update_many(np.ones((40, 2)))
     alerts = [stream.update([100.0, 100.0]).is_alert for _ in range(13)]
     assert [at for at, alert in enumerate(alerts) if alert] == [0, 6, 12]
+
+
+def test_it_shows_where_it_stands() -> None:
+    stream = ms.Stream("ecod", min_samples=20, background=False)
+    assert repr(stream) == "<Stream: ecod, collecting, 0 rows>"
+    stream.update_many(np.random.default_rng(0).normal(size=(21, 2)))
+    assert repr(stream) == "<Stream: ecod, ready, model 1, 21 rows>"

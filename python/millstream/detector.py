@@ -135,6 +135,12 @@ class Detector:
         self._score_values: Scorer = _not_fitted
         self._by_position = False
 
+    def __repr__(self) -> str:
+        told = f"{self.settings.backend}, contamination {self.settings.contamination}"
+        if self._backend is None:
+            return f"<Detector: {told}, not fitted>"
+        return f"<Detector: {told}, fitted on {counted(len(self.training_raw_scores), 'row')}>"
+
     @property
     def normalization(self) -> str:
         """What scores mean unless a call says otherwise."""

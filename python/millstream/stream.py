@@ -18,7 +18,7 @@ from typing import Any
 
 from millstream import model_file, stream_file
 from millstream._core import read_rows
-from millstream.errors import InvalidRequestError
+from millstream.errors import InvalidRequestError, counted
 from millstream.stream_results import StreamResults
 from millstream.stream_rows import numbers, read_table
 from millstream.stream_settings import StreamSettings
@@ -110,6 +110,11 @@ class Stream:
         self._turn = threading.RLock()
         self._fit: Future[None] | None = None
         self._warned: set[str] = set()
+
+    def __repr__(self) -> str:
+        state = self._state
+        model = f"model {state.model_version}, " if state.model_version else ""
+        return f"<Stream: {state.settings.backend}, {state.status}, {model}{counted(state.total_processed, 'row')}>"
 
     def update(self, row: object) -> StreamResult:
         """Take one row, a mapping or a list or 1-D array of numbers, and return what the stream says about it."""

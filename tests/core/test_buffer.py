@@ -154,6 +154,41 @@ def test_bad_arguments_are_refused(arguments: dict[str, Any]) -> None:
         Buffer(10).snapshot(0)
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "wanted"),
+    [
+        ("capacity", "10", "whole number"), ("capacity", 1.5, "whole number"), ("capacity", True, "whole number"),
+        ("columns", "ab", "list of names"), ("columns", ["a", 1], "list of names"), ("columns", 3, "list of names"),
+        ("rolling_windows", 3, "list of whole numbers"), ("rolling_windows", "3", "list of whole numbers"),
+        ("rolling_windows", [3.5], "list of whole numbers"), ("rolling_windows", {3: 1}, "list of whole numbers"),
+        ("lag_periods", [None], "list of whole numbers"), ("min_samples", [1], "whole number"),
+    ],
+)  # fmt: skip
+def test_an_argument_of_the_wrong_kind_is_named(name: str, value: Any, wanted: str) -> None:
+    with pytest.raises(InvalidRequestError, match=wanted) as caught:
+        Buffer(**{name: value})
+    assert repr(value) in str(caught.value)
+    assert caught.value.refusals[0].loc == (name,)
+    if name not in ("capacity", "columns"):
+        with pytest.raises(InvalidRequestError, match=wanted):
+            Buffer(10).features(**{name: value})
+
+
+def test_windows_come_in_any_sequence_of_integers() -> None:
+    for windows in ([3, 4], (3, 4), np.array([3, 4], "int8"), range(3, 5), pl.Series([3, 4])):
+        assert Buffer(10, rolling_windows=windows).rolling_windows == (3, 4)  # type: ignore[arg-type]
+
+
+def test_it_shows_what_it_holds() -> None:
+    buffer = Buffer(10)
+    assert repr(buffer) == "<Buffer: 0 of 10 rows; no columns yet>"
+    buffer.append([{"a": 1}, {"a": 2}])
+    assert repr(buffer) == "<Buffer: 2 of 10 rows; column a>"
+    assert repr(buffer.snapshot(1)) == "<Table: 1 row; column a>"
+    shown = "a, a_rolling_mean_3, a_rolling_std_3, a_rolling_min_3, a_rolling_max_3, a_lag_1, ..."
+    assert repr(buffer.features([3], lag_periods=[1, 2])) == f"<Table: 2 rows; 7 columns: {shown}>"
+
+
 def test_numbers_beyond_64_bits_are_numbers() -> None:
     buffer = Buffer(10)
     buffer.append([{"a": 1}, {"a": 2}])

@@ -135,6 +135,13 @@ def test_bad_arguments_are_refused() -> None:
     for arguments in ({"stats": ["median"]}, {"stats": ["mean", "mean"]}, {"min_samples": 0}):
         with pytest.raises(InvalidRequestError):
             rolling(NOISE, [3], **arguments)  # type: ignore[arg-type]
+    for windows in (3, "3", [2.5], {3: 1}):
+        with pytest.raises(InvalidRequestError, match=r"'windows' is .* list of whole numbers"):
+            rolling(NOISE, windows)  # type: ignore[arg-type]
+        with pytest.raises(InvalidRequestError, match=r"'periods' is .* list of whole numbers"):
+            lags(NOISE, windows)  # type: ignore[arg-type]
+    with pytest.raises(InvalidRequestError, match=r"number of rows from 1\."):
+        rolling(NOISE, [0])
     for values in (["a"], np.zeros((2, 2, 2)), np.array(1.0), [True, False]):
         with pytest.raises(InvalidRequestError):
             rolling(values, [3])

@@ -4,16 +4,20 @@ use std::sync::{Mutex, MutexGuard, TryLockError};
 
 use millstream_core::buffer::{Ask, Buffer, View};
 use millstream_core::error::Error;
+use millstream_core::rolling::Stat;
 use millstream_core::rows::{Mode, Wanted};
-use pyo3::exceptions::PyOverflowError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString, PyTuple};
 
+use crate::arguments::{self, periods, whole_if_any};
 use crate::error::raise;
 use crate::numpy::array_of;
 use crate::one_row::{plain_number, read_in_order};
 use crate::rows::read;
-use crate::table::PyTable;
+use crate::table::{PyTable, listed};
+
+/// Rows of a buffer that is not told how many.
+const CAPACITY: i64 = 10_000;
 
 /// A ring of the newest `capacity` rows.
 #[pyclass(name = "Buffer", module = "millstream", frozen)]
@@ -87,20 +91,24 @@ impl Writer {
 impl PyBuffer {
     #[new]
     #[pyo3(
-        signature = (capacity=Whole(10_000), columns=None, rolling_windows=Vec::new(), lag_periods=Vec::new(), min_samples=None),
+        signature = (capacity=None, columns=None, rolling_windows=None, lag_periods=None, min_samples=None),
         text_signature = "(capacity=10000, columns=None, rolling_windows=(), lag_periods=(), min_samples=None)"
     )]
     fn new(
-        capacity: Whole,
-        columns: Option<Vec<String>>,
-        rolling_windows: Vec<Whole>,
-        lag_periods: Vec<Whole>,
-        min_samples: Option<Whole>,
+        capacity: Option<&Bound<'_, PyAny>>,
+        columns: Option<&Bound<'_, PyAny>>,
+        rolling_windows: Option<&Bound<'_, PyAny>>,
+        lag_periods: Option<&Bound<'_, PyAny>>,
+        min_samples: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Self> {
-        let (windows, lags) = (plain(&rolling_windows), plain(&lag_periods));
-        let min_samples = min_samples.map(|rows| rows.0);
-        let buffer = Buffer::new(capacity.0, columns.as_deref(), &windows, &lags, min_samples);
-        let buffer = buffer.map_err(raise)?;
+        let capacity = whole_if_any("capacity", capacity)?.unwrap_or(CAPACITY);
+        let columns = columns.map(|names| arguments::names("columns", names)).transpose()?;
+        let windows = rolling_windows.map(|windows| periods("rolling_windows", windows)).transpose()?;
+        let lags = lag_periods.map(|lags| periods("lag_periods", lags)).transpose()?;
+        let min_samples = whole_if_any("min_samples", min_samples)?;
+        let (windows, lags) = (windows.unwrap_or_default(), lags.unwrap_or_default());
+        let buffer =
+            Buffer::new(capacity, columns.as_deref(), &windows, &lags, min_samples).map_err(raise)?;
         let view = buffer.view();
         Ok(Self { writer: Box::new(Mutex::new(Writer { buffer, keys: Vec::new(), row: Vec::new() })), view })
     }
@@ -117,37 +125,43 @@ impl PyBuffer {
 
     /// The newest `tail` rows, or all.
     #[pyo3(signature = (tail=None))]
-    fn snapshot(&self, py: Python<'_>, tail: Option<Whole>) -> PyResult<PyTable> {
+    fn snapshot(&self, py: Python<'_>, tail: Option<&Bound<'_, PyAny>>) -> PyResult<PyTable> {
         let tail = newest(tail)?;
         Ok(py.detach(|| self.view.snapshot(tail)).into())
     }
 
     /// The newest rows with features.
-    #[pyo3(signature = (
-        rolling_windows=None, include_rolling_stats=vec!["mean".into(), "std".into(), "min".into(), "max".into()],
-        lag_periods=None, include_lags=true, include_deltas=false, min_samples=None, tail=None
-    ))]
+    #[pyo3(
+        signature = (
+            rolling_windows=None, include_rolling_stats=None, lag_periods=None, include_lags=true,
+            include_deltas=false, min_samples=None, tail=None
+        ),
+        text_signature = "($self, rolling_windows=None, include_rolling_stats=('mean', 'std', 'min', 'max'), lag_periods=None, include_lags=True, include_deltas=False, min_samples=None, tail=None)"
+    )]
     #[expect(clippy::too_many_arguments, reason = "the arguments of the Python method")]
     fn features(
         &self,
         py: Python<'_>,
-        rolling_windows: Option<Vec<Whole>>,
-        include_rolling_stats: Vec<String>,
-        lag_periods: Option<Vec<Whole>>,
+        rolling_windows: Option<&Bound<'_, PyAny>>,
+        include_rolling_stats: Option<&Bound<'_, PyAny>>,
+        lag_periods: Option<&Bound<'_, PyAny>>,
         include_lags: bool,
         include_deltas: bool,
-        min_samples: Option<Whole>,
-        tail: Option<Whole>,
+        min_samples: Option<&Bound<'_, PyAny>>,
+        tail: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<PyTable> {
-        let stats: Vec<&str> = include_rolling_stats.iter().map(String::as_str).collect();
-        let (windows, lags) = (rolling_windows.as_deref().map(plain), lag_periods.as_deref().map(plain));
+        let stats = include_rolling_stats
+            .map(|stats| arguments::names("include_rolling_stats", stats))
+            .transpose()?;
+        let windows = rolling_windows.map(|windows| periods("rolling_windows", windows)).transpose()?;
+        let lags = lag_periods.map(|lags| periods("lag_periods", lags)).transpose()?;
         let ask = Ask {
             windows: windows.as_deref(),
-            stats: &stats,
+            stats: &statistics(stats.as_deref()),
             lags: lags.as_deref(),
             include_lags,
             include_deltas,
-            min_samples: min_samples.map(|rows| rows.0),
+            min_samples: whole_if_any("min_samples", min_samples)?,
             tail: newest(tail)?,
         };
         py.detach(|| self.view.features(&ask)).map(PyTable::from).map_err(raise)
@@ -226,6 +240,11 @@ impl PyBuffer {
     fn __len__(&self, py: Python<'_>) -> usize {
         py.detach(|| self.view.len())
     }
+
+    fn __repr__(&self) -> String {
+        let (rows, capacity, columns) = (self.view.len(), self.view.capacity(), self.names(|_| true));
+        format!("<Buffer: {rows} of {capacity} rows; {}>", listed(columns.iter().map(String::as_str)))
+    }
 }
 
 impl PyBuffer {
@@ -235,29 +254,16 @@ impl PyBuffer {
     }
 }
 
-/// A whole number; one beyond 64 bits becomes the nearest that fits, which is beyond every limit too.
-#[derive(Clone, Copy)]
-struct Whole(i64);
-
-impl<'py> FromPyObject<'_, 'py> for Whole {
-    type Error = PyErr;
-
-    fn extract(number: Borrowed<'_, 'py, PyAny>) -> PyResult<Self> {
-        match number.extract::<i64>() {
-            Err(error) if error.is_instance_of::<PyOverflowError>(number.py()) => {
-                Ok(Self(if number.lt(0)? { i64::MIN } else { i64::MAX }))
-            }
-            number => number.map(Self),
-        }
+/// The statistics that were named, or all.
+pub(crate) fn statistics(stats: Option<&[String]>) -> Vec<&str> {
+    match stats {
+        Some(stats) => stats.iter().map(String::as_str).collect(),
+        None => Stat::ALL.map(Stat::name).into(),
     }
 }
 
-fn plain(numbers: &[Whole]) -> Vec<i64> {
-    numbers.iter().map(|number| number.0).collect()
-}
-
-fn newest(tail: Option<Whole>) -> PyResult<Option<usize>> {
-    match tail.map(|rows| rows.0) {
+fn newest(tail: Option<&Bound<'_, PyAny>>) -> PyResult<Option<usize>> {
+    match whole_if_any("tail", tail)? {
         Some(rows) if rows < 1 => Err(raise(Error::invalid(format!(
             "tail is {rows}. It is a number of rows from 1, or left out for all."
         )))),

@@ -2,6 +2,7 @@
 
 use pyo3::prelude::*;
 
+mod arguments;
 mod arrow;
 mod arrow_export;
 mod body;

@@ -11,32 +11,37 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 
+use crate::arguments::{self, whole_if_any};
+use crate::buffer::statistics;
 use crate::error::raise;
 use crate::numpy::{is_ndarray, read_column};
 use crate::table::PyTable;
 use crate::{arrow, rows};
 
-/// Windows and lags may be longer than the values.
-const LONGEST: usize = i64::MAX as usize;
-
 /// Rolling statistics of each column, named as `Buffer.features` names them.
 #[pyfunction]
-#[pyo3(signature = (values, windows, stats=vec!["mean".into(), "std".into(), "min".into(), "max".into()], min_samples=None))]
+#[pyo3(
+    signature = (values, windows, stats=None, min_samples=None),
+    text_signature = "(values, windows, stats=('mean', 'std', 'min', 'max'), min_samples=None)"
+)]
 pub(crate) fn rolling(
     values: &Bound<'_, PyAny>,
-    windows: Vec<i64>,
-    stats: Vec<String>,
-    min_samples: Option<i64>,
+    windows: &Bound<'_, PyAny>,
+    stats: Option<&Bound<'_, PyAny>>,
+    min_samples: Option<&Bound<'_, PyAny>>,
 ) -> PyResult<PyTable> {
-    let stats: Vec<&str> = stats.iter().map(String::as_str).collect();
+    let windows = arguments::periods("windows", windows)?;
+    let stats = stats.map(|stats| arguments::names("stats", stats)).transpose()?;
+    let (stats, min_samples) = (statistics(stats.as_deref()), whole_if_any("min_samples", min_samples)?);
     features(values, Request { windows: &windows, stats: &stats, min_samples, ..NOTHING })
 }
 
 /// Lags of each column, and deltas where asked for.
 #[pyfunction]
 #[pyo3(signature = (values, periods, deltas=false))]
-pub(crate) fn lags(values: &Bound<'_, PyAny>, periods: Vec<i64>, deltas: bool) -> PyResult<PyTable> {
-    features(values, Request { lags: &periods, include_deltas: deltas, ..NOTHING })
+pub(crate) fn lags(values: &Bound<'_, PyAny>, periods: &Bound<'_, PyAny>, deltas: bool) -> PyResult<PyTable> {
+    let lags = arguments::periods("periods", periods)?;
+    features(values, Request { lags: &lags, include_deltas: deltas, ..NOTHING })
 }
 
 const NOTHING: Request<'static> = Request {
@@ -46,7 +51,7 @@ const NOTHING: Request<'static> = Request {
     include_lags: true,
     include_deltas: false,
     min_samples: None,
-    longest: LONGEST,
+    longest: Request::UNBOUNDED,
 };
 
 fn features(values: &Bound<'_, PyAny>, request: Request<'_>) -> PyResult<PyTable> {

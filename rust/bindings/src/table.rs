@@ -106,6 +106,12 @@ impl PyTable {
         self.0.len()
     }
 
+    fn __repr__(&self) -> String {
+        let (rows, columns) = (self.0.len(), self.0.columns());
+        let noun = if rows == 1 { "row" } else { "rows" };
+        format!("<Table: {rows} {noun}; {}>", listed(columns.iter().map(|column| column.name())))
+    }
+
     fn __getitem__<'py>(&self, py: Python<'py>, name: &str) -> PyResult<Bound<'py, PyAny>> {
         let place = self.place(name)?;
         match self.0.floats(place) {
@@ -174,6 +180,21 @@ impl PyTable {
             *spare() = json;
         }
         bytes
+    }
+}
+
+/// The names of a few columns and how many there are, for people to read.
+pub(crate) fn listed<'a>(names: impl ExactSizeIterator<Item = &'a str>) -> String {
+    const SHOWN: usize = 6;
+    let count = names.len();
+    let mut shown = names.take(SHOWN).collect::<Vec<_>>().join(", ");
+    if count > SHOWN {
+        shown += ", ...";
+    }
+    match count {
+        0 => "no columns yet".to_owned(),
+        1 => format!("column {shown}"),
+        _ => format!("{count} columns: {shown}"),
     }
 }
 

@@ -30,8 +30,14 @@ pub struct Request<'a> {
     pub include_deltas: bool,
     /// How many rows of a window must hold a value; `None`: all of them.
     pub min_samples: Option<i64>,
-    /// The most rows a window or lag may reach, the buffer's size.
+    /// The most rows a window or lag may reach: the buffer's size, or [`Request::UNBOUNDED`].
     pub longest: usize,
+}
+
+impl Request<'_> {
+    /// As far as a window or lag may reach where there is no buffer: longer than any values, and less than the number
+    /// that stands for all beyond 64 bits.
+    pub const UNBOUNDED: usize = i64::MAX as usize - 1;
 }
 
 /// The features of each float column, checked.
@@ -355,12 +361,17 @@ fn periods(name: &str, periods: &[i64], longest: usize) -> Result<Vec<usize>> {
         Ok(rows) if rows >= 1 && rows <= longest => {
             Err(refuse(Some(at), format!("'{name}' holds {period} twice. Send each value once.")))
         }
-        _ => Err(refuse(
-            Some(at),
-            format!(
-                "'{name}' holds {period}. Each value is a number of rows from 1 to {longest}, the buffer's size."
-            ),
-        )),
+        _ => {
+            let size = if longest < Request::UNBOUNDED {
+                format!(" to {longest}, the buffer's size")
+            } else {
+                String::new()
+            };
+            Err(refuse(
+                Some(at),
+                format!("'{name}' holds {period}. Each value is a number of rows from 1{size}."),
+            ))
+        }
     };
     periods.iter().enumerate().map(one).collect()
 }

@@ -1,0 +1,63 @@
+//! Arguments of Python's calls that are numbers and lists, read so that a refusal names the argument, says what was given
+//! and what is wanted.
+
+use millstream_core::error::{Error, Step};
+use pyo3::exceptions::PyOverflowError;
+use pyo3::prelude::*;
+use pyo3::types::{PyBool, PyDict, PyString};
+
+use crate::error::raise;
+
+/// The longest piece of a value that a message repeats.
+const SHOWN: usize = 60;
+
+/// A whole number; one beyond 64 bits becomes the nearest that fits, which is beyond every limit too.
+pub(crate) fn whole(name: &str, value: &Bound<'_, PyAny>) -> PyResult<i64> {
+    match value.extract::<i64>() {
+        Ok(number) if !value.is_instance_of::<PyBool>() => Ok(number),
+        Err(error) if error.is_instance_of::<PyOverflowError>(value.py()) => {
+            Ok(if value.lt(0)? { i64::MIN } else { i64::MAX })
+        }
+        _ => Err(refuse(name, value, "It is a whole number")),
+    }
+}
+
+/// As [`whole`], or None.
+pub(crate) fn whole_if_any(name: &str, value: Option<&Bound<'_, PyAny>>) -> PyResult<Option<i64>> {
+    value.map(|value| whole(name, value)).transpose()
+}
+
+/// Numbers of rows: whole numbers in a sequence.
+pub(crate) fn periods(name: &str, value: &Bound<'_, PyAny>) -> PyResult<Vec<i64>> {
+    const WANTED: &str = "It is a list of whole numbers, such as [10, 50]";
+    each(name, value, WANTED, |item| whole(name, item).map_err(|_| refuse(name, value, WANTED)))
+}
+
+/// Names in a sequence.
+pub(crate) fn names(name: &str, value: &Bound<'_, PyAny>) -> PyResult<Vec<String>> {
+    const WANTED: &str = "It is a list of names, each a text";
+    each(name, value, WANTED, |item| item.extract::<String>().map_err(|_| refuse(name, value, WANTED)))
+}
+
+/// The items of a list, an array or whatever else has items in order.
+fn each<T>(
+    name: &str,
+    value: &Bound<'_, PyAny>,
+    wanted: &str,
+    read: impl Fn(&Bound<'_, PyAny>) -> PyResult<T>,
+) -> PyResult<Vec<T>> {
+    if value.is_instance_of::<PyString>() || value.is_instance_of::<PyDict>() {
+        return Err(refuse(name, value, wanted));
+    }
+    let items = value.try_iter().map_err(|_| refuse(name, value, wanted))?;
+    items.map(|item| read(&item?)).collect()
+}
+
+fn refuse(name: &str, value: &Bound<'_, PyAny>, wanted: &str) -> PyErr {
+    let mut shown = value.repr().map(|text| text.to_string()).unwrap_or_default();
+    if shown.chars().count() > SHOWN {
+        shown = shown.chars().take(SHOWN).chain("...".chars()).collect();
+    }
+    let message = format!("'{name}' is {shown}. {wanted}.");
+    raise(Error::Invalid { message, at: vec![Step::Key(name.to_owned())] })
+}
