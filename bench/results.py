@@ -43,23 +43,28 @@ class Reach:
         Ours is to be at most so many times the peer.
     ours : float
         Ours is to be at most this, in the unit of the row.
+    peer : float
+        What ours is compared with is ours too, and to be at most this.
     """
 
     times: float | None = None
     share: float | None = None
     ours: float | None = None
+    peer: float | None = None
 
     def met(self, ratio: Ratio) -> bool:
         return (
             (self.times is None or ratio.times >= self.times)
             and (self.share is None or 1 / ratio.times <= self.share)
             and (self.ours is None or ratio.ours_ns <= self.ours)
+            and (self.peer is None or ratio.peer_ns <= self.peer)
         )
 
     def told(self, unit: str) -> str:
         parts = [f"{self.times:g}x faster"] if self.times is not None else []
         parts += [f"<= {self.share:g}x peer"] if self.share is not None else []
         parts += [f"<= {shown(self.ours, unit)}"] if self.ours is not None else []
+        parts += [f"alone <= {shown(self.peer, unit)}"] if self.peer is not None else []
         return ", ".join(parts)
 
 

@@ -133,7 +133,7 @@ def test_ad_hoc_features_of_the_10_newest_rows(compare: Compare) -> None:
 
 
 def _ns_per_row(rows: int) -> float:
-    """CPU ns per row of one window's four statistics, the best of five slices."""
+    """CPU ns per row of three windows' four statistics, the best of five slices."""
     values = np.resize(MATRIX[:, 0], rows)
     calls = max(1, (20_000 if SMOKE else 2_000_000) // rows)
 

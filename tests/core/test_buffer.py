@@ -162,6 +162,7 @@ def test_bad_arguments_are_refused(arguments: dict[str, Any]) -> None:
         ("rolling_windows", 3, "list of whole numbers"), ("rolling_windows", "3", "list of whole numbers"),
         ("rolling_windows", [3.5], "list of whole numbers"), ("rolling_windows", {3: 1}, "list of whole numbers"),
         ("lag_periods", [None], "list of whole numbers"), ("min_samples", [1], "whole number"),
+        ("columns", {"a", "b"}, "list of names"), ("lag_periods", b"ab", "list of whole numbers"),
     ],
 )  # fmt: skip
 def test_an_argument_of_the_wrong_kind_is_named(name: str, value: Any, wanted: str) -> None:
@@ -181,7 +182,7 @@ def test_windows_come_in_any_sequence_of_integers() -> None:
 
 def test_it_shows_what_it_holds() -> None:
     buffer = Buffer(10)
-    assert repr(buffer) == "<Buffer: 0 of 10 rows; no columns yet>"
+    assert repr(buffer) == "<Buffer: 0 of 10 rows; no columns>"
     buffer.append([{"a": 1}, {"a": 2}])
     assert repr(buffer) == "<Buffer: 2 of 10 rows; column a>"
     assert repr(buffer.snapshot(1)) == "<Table: 1 row; column a>"

@@ -2,9 +2,11 @@
 //! and what is wanted.
 
 use millstream_core::error::{Error, Step};
+use millstream_core::rolling::Stat;
 use pyo3::exceptions::PyOverflowError;
+use pyo3::ffi;
 use pyo3::prelude::*;
-use pyo3::types::{PyBool, PyDict, PyString};
+use pyo3::types::{PyBool, PyByteArray, PyBytes, PyString};
 
 use crate::error::raise;
 
@@ -39,14 +41,36 @@ pub(crate) fn names(name: &str, value: &Bound<'_, PyAny>) -> PyResult<Vec<String
     each(name, value, WANTED, |item| item.extract::<String>().map_err(|_| refuse(name, value, WANTED)))
 }
 
-/// The items of a list, an array or whatever else has items in order.
+/// Names of statistics, all of them where none are given.
+pub(crate) fn statistics(name: &str, value: Option<&Bound<'_, PyAny>>) -> PyResult<Vec<String>> {
+    match value {
+        Some(value) => names(name, value),
+        None => Ok(Stat::ALL.map(|stat| stat.name().to_owned()).into()),
+    }
+}
+
+/// How many of the newest rows are wanted; None for all.
+pub(crate) fn tail(value: Option<&Bound<'_, PyAny>>) -> PyResult<Option<usize>> {
+    let rows = whole_if_any("tail", value)?;
+    if let (Some(..1), Some(value)) = (rows, value) {
+        return Err(refuse("tail", value, "It is a number of rows from 1, or left out for all"));
+    }
+    Ok(rows.map(|rows| rows as usize))
+}
+
+/// The items of a list, a tuple, an array or whatever else has items in order and in places.
 fn each<T>(
     name: &str,
     value: &Bound<'_, PyAny>,
     wanted: &str,
     read: impl Fn(&Bound<'_, PyAny>) -> PyResult<T>,
 ) -> PyResult<Vec<T>> {
-    if value.is_instance_of::<PyString>() || value.is_instance_of::<PyDict>() {
+    // SAFETY: attached, and an object.
+    let places = unsafe { ffi::PySequence_Check(value.as_ptr()) } != 0;
+    let letters = value.is_instance_of::<PyString>()
+        || value.is_instance_of::<PyBytes>()
+        || value.is_instance_of::<PyByteArray>();
+    if !places || letters {
         return Err(refuse(name, value, wanted));
     }
     let items = value.try_iter().map_err(|_| refuse(name, value, wanted))?;

@@ -4,7 +4,6 @@ use std::sync::{Mutex, MutexGuard, TryLockError};
 
 use millstream_core::buffer::{Ask, Buffer, View};
 use millstream_core::error::Error;
-use millstream_core::rolling::Stat;
 use millstream_core::rows::{Mode, Wanted};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString, PyTuple};
@@ -126,7 +125,7 @@ impl PyBuffer {
     /// The newest `tail` rows, or all.
     #[pyo3(signature = (tail=None))]
     fn snapshot(&self, py: Python<'_>, tail: Option<&Bound<'_, PyAny>>) -> PyResult<PyTable> {
-        let tail = newest(tail)?;
+        let tail = arguments::tail(tail)?;
         Ok(py.detach(|| self.view.snapshot(tail)).into())
     }
 
@@ -150,19 +149,18 @@ impl PyBuffer {
         min_samples: Option<&Bound<'_, PyAny>>,
         tail: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<PyTable> {
-        let stats = include_rolling_stats
-            .map(|stats| arguments::names("include_rolling_stats", stats))
-            .transpose()?;
+        let stats = arguments::statistics("include_rolling_stats", include_rolling_stats)?;
+        let stats: Vec<&str> = stats.iter().map(String::as_str).collect();
         let windows = rolling_windows.map(|windows| periods("rolling_windows", windows)).transpose()?;
         let lags = lag_periods.map(|lags| periods("lag_periods", lags)).transpose()?;
         let ask = Ask {
             windows: windows.as_deref(),
-            stats: &statistics(stats.as_deref()),
+            stats: &stats,
             lags: lags.as_deref(),
             include_lags,
             include_deltas,
             min_samples: whole_if_any("min_samples", min_samples)?,
-            tail: newest(tail)?,
+            tail: arguments::tail(tail)?,
         };
         py.detach(|| self.view.features(&ask)).map(PyTable::from).map_err(raise)
     }
@@ -251,23 +249,5 @@ impl PyBuffer {
     fn names(&self, wanted: impl Fn(bool) -> bool) -> Vec<String> {
         let columns = self.view.columns();
         columns.iter().filter(|(_, numeric)| wanted(*numeric)).map(|(name, _)| name.to_string()).collect()
-    }
-}
-
-/// The statistics that were named, or all.
-pub(crate) fn statistics(stats: Option<&[String]>) -> Vec<&str> {
-    match stats {
-        Some(stats) => stats.iter().map(String::as_str).collect(),
-        None => Stat::ALL.map(Stat::name).into(),
-    }
-}
-
-fn newest(tail: Option<&Bound<'_, PyAny>>) -> PyResult<Option<usize>> {
-    match whole_if_any("tail", tail)? {
-        Some(rows) if rows < 1 => Err(raise(Error::invalid(format!(
-            "tail is {rows}. It is a number of rows from 1, or left out for all."
-        )))),
-        Some(rows) => Ok(Some(rows as usize)),
-        None => Ok(None),
     }
 }

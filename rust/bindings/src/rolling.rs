@@ -12,7 +12,6 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 
 use crate::arguments::{self, whole_if_any};
-use crate::buffer::statistics;
 use crate::error::raise;
 use crate::numpy::{is_ndarray, read_column};
 use crate::table::PyTable;
@@ -31,8 +30,9 @@ pub(crate) fn rolling(
     min_samples: Option<&Bound<'_, PyAny>>,
 ) -> PyResult<PyTable> {
     let windows = arguments::periods("windows", windows)?;
-    let stats = stats.map(|stats| arguments::names("stats", stats)).transpose()?;
-    let (stats, min_samples) = (statistics(stats.as_deref()), whole_if_any("min_samples", min_samples)?);
+    let stats = arguments::statistics("stats", stats)?;
+    let stats: Vec<&str> = stats.iter().map(String::as_str).collect();
+    let min_samples = whole_if_any("min_samples", min_samples)?;
     features(values, Request { windows: &windows, stats: &stats, min_samples, ..NOTHING })
 }
 

@@ -192,7 +192,7 @@ pub(crate) fn listed<'a>(names: impl ExactSizeIterator<Item = &'a str>) -> Strin
         shown += ", ...";
     }
     match count {
-        0 => "no columns yet".to_owned(),
+        0 => "no columns".to_owned(),
         1 => format!("column {shown}"),
         _ => format!("{count} columns: {shown}"),
     }

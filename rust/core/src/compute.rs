@@ -41,6 +41,7 @@ pub fn compute(
     if rows == 0 {
         return vec![Numbers::default(); held.columns * plan.per_column()];
     }
+    assert!(rows <= held.rows, "no more rows than are held");
     let layout = Layout::new(plan, held, rows);
     let mut slab = Slab::take(layout.len());
     let (sources, results) = slab.values().split_at_mut(layout.sources());

@@ -266,7 +266,7 @@ impl Plan {
     fn roll_abreast(&self, columns: &[Series<'_>], scratch: &mut Scratch, out: &mut [&mut [&mut [f64]]]) {
         for (place, window) in self.windows.iter().enumerate() {
             let stats = out.iter_mut().map(|column| column.as_chunks_mut::<{ Stat::ALL.len() }>().0);
-            let mut out: Vec<rolling::Columns<'_>> =
+            let mut out: Vec<rolling::Results<'_>> =
                 stats.map(|windows| windows[place].each_mut().map(|stat| &mut **stat)).collect();
             rolling::abreast(columns, Window::new(*window, self.min_samples), scratch, &mut out);
         }

@@ -219,10 +219,10 @@ impl Numbers {
         #[cfg(all(target_arch = "x86_64", not(miri)))]
         for at in (row % LINE..count).step_by(LINE) {
             for column in columns {
-                use std::arch::x86_64::{_MM_HINT_ET0, _mm_prefetch};
+                use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
                 let next = self.cells.as_ptr().wrapping_add((column + at) * self.pitch + row + 2 * LINE);
                 // SAFETY: to prefetch reads nothing, whatever the address.
-                unsafe { _mm_prefetch::<_MM_HINT_ET0>(next.cast()) };
+                unsafe { _mm_prefetch::<_MM_HINT_T0>(next.cast()) };
             }
         }
     }

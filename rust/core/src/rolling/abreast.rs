@@ -5,7 +5,7 @@
 //! four columns at once, one to a lane.
 
 use super::fold::{Fold, Half, Side, merge};
-use super::{Columns, Scratch, Series, Window};
+use super::{Results, Scratch, Series, Window};
 
 /// Columns side by side.
 pub(crate) const ABREAST: usize = 4;
@@ -21,11 +21,12 @@ pub(crate) fn abreast(
     columns: &[Series<'_>],
     window: Window,
     scratch: &mut Scratch,
-    out: &mut [Columns<'_>],
+    out: &mut [Results<'_>],
 ) {
     let Some(last) = columns.last() else { return };
     let lanes = std::array::from_fn(|lane| columns.get(lane).unwrap_or(last).values);
     let (end, rows) = (last.values.len(), out.first().map_or(0, |out| out[0].len()));
+    assert!(rows <= end, "no more rows than values");
     let phase = (last.first_sequence % window.rows as u64) as usize;
     let mut row = end - rows;
     while row < end {

@@ -2,7 +2,7 @@
 //! block itself.
 
 use super::part::Part;
-use super::{Columns, Window};
+use super::{Results, Window};
 
 /// The windows that end at the rows `from..to` of `values`, all in the block that starts at row `start`
 /// (before `values` where it is negative): any values, blocks cut short at either end.
@@ -13,7 +13,7 @@ pub(super) fn block(
     from: usize,
     to: usize,
     suffix: &mut Vec<Part>,
-    out: Columns<'_>,
+    out: Results<'_>,
 ) {
     let border = start.max(0).unsigned_abs();
     let reach = |row: usize| (row + 1).saturating_sub(window.rows);

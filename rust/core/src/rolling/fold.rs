@@ -1,8 +1,8 @@
-//! [`super::part::Part`] for L columns side by side, without infinities: the same steps in the same order, so the
+//! [`super::part::Part`] for L lanes side by side, columns or runs of one column, without infinities: the same steps in the same order, so the
 //! same bits, written so that the compiler takes all lanes at once.
 
-/// What is known of some rows of each column: the mean relative to a shift, squared deviations, minimum and maximum.
-/// The shift is each column's first value, and the caller's to keep, as are the counts.
+/// What is known of some rows of each lane: the mean relative to a shift, squared deviations, minimum and maximum.
+/// The shift is each lane's first value, and the caller's to keep, as are the counts.
 pub(super) type Half<const L: usize> = [[f64; L]; 4];
 
 /// Rows that become a [`Half`], one after the other.

@@ -7,12 +7,15 @@
 //! a lane costs nothing, and gives the same bits. There are as many lanes as one vector of the machine holds: with more,
 //! what is known of both halves of a window does not fit into 16 registers. So plain code takes two thirds of the time.
 
-use super::Columns;
+use super::Results;
 use super::fold::{Fold, Half, Side, merge};
 use super::turn::{SIDE, Starts, Turn};
 
-/// Rows of a run, or one block.
+/// The fewest rows of a run.
 const RUN: usize = 64;
+
+/// The most rows of a run of several blocks: with more, its results leave the second-level cache before they are turned.
+const LONGEST: usize = 8 * RUN;
 
 /// How many rows after its variance a row's root is taken. A row that waited for its own root would fill the queues from
 /// which the next rows could go on meanwhile, for as long as all else in a row takes.
@@ -21,7 +24,7 @@ const BEHIND: usize = 4;
 /// Working memory, kept between calls.
 #[derive(Default)]
 pub(super) struct Memory {
-    /// Those of the blocks of late, newest last.
+    /// Those of the blocks that were new of late, newest last.
     weights: Vec<Weights>,
     /// The values of all lanes in each row of their runs.
     rows: Vec<f64>,
@@ -54,7 +57,7 @@ struct Weight {
 }
 
 impl Weights {
-    /// How many are kept: a thousand rows are done before those of three windows are made anew.
+    /// How many are kept: those of three windows take as long to make as the features of a thousand rows.
     const KEPT: usize = 8;
 
     fn new(rows: usize) -> Self {
@@ -90,8 +93,13 @@ fn rows_on_lines<const L: usize>(memory: &mut Vec<f64>, count: usize) -> &mut [[
 /// line, and most results are written a line at a time.
 pub(super) fn longest(rows: usize) -> usize {
     let whole_lines = SIDE >> rows.trailing_zeros().min(SIDE.trailing_zeros());
-    let unit = if whole_lines * rows <= 8 * RUN { whole_lines } else { 1 };
+    let unit = if whole_lines * rows <= LONGEST { whole_lines } else { 1 };
     RUN.div_ceil(rows).next_multiple_of(unit)
+}
+
+/// How many of `blocks` come out even in the lanes, or all if they are fewer than the lanes.
+pub(super) const fn even(blocks: usize, lanes: usize) -> usize {
+    if blocks < lanes { blocks } else { blocks - blocks % lanes }
 }
 
 /// All windows that end in whole blocks of `rows` rows, for each of which `out` has a place. `values` are those
@@ -102,7 +110,7 @@ pub(super) fn blocks<const L: usize>(
     rows: usize,
     turn: impl Turn<L>,
     memory: &mut Memory,
-    out: Columns<'_>,
+    out: Results<'_>,
 ) {
     let count = out[0].len() / rows;
     let length = count.div_ceil(L);
@@ -111,15 +119,16 @@ pub(super) fn blocks<const L: usize>(
     let (halves, _) = rows_on_lines(&mut memory.halves, 4 * (length * rows + 2 * BEHIND)).as_chunks_mut();
     let starts = Starts::new(
         std::array::from_fn(|lane| (lane * length).min(count - length) * rows),
-        memory.past_caches,
+        // Else two lanes write the same place, and nobody may touch what goes past the caches before the end.
+        memory.past_caches && count.is_multiple_of(L),
     );
     turn_in(values, &starts, turn, run);
     for block in 0..length {
         let (older, newer) = run[block * rows..][..2 * rows].split_at(rows);
         let halves = &mut halves[block * rows..][..rows + 2 * BEHIND];
         fold_suffixes(older, weights, &mut halves[2 * BEHIND..]);
-        let call = |place| turn.call(&starts, block * rows + place, &out);
-        merge_prefixes(newer, &older[rows - 1], weights, halves, call);
+        let fetch = |place| turn.fetch(&starts, block * rows + place, &out);
+        merge_prefixes(newer, &older[rows - 1], weights, halves, fetch);
     }
     halves[length * rows..][..BEHIND].iter_mut().for_each(take_root);
     turn_out(&halves[BEHIND..][..length * rows], &starts, turn, out);
@@ -161,7 +170,7 @@ fn merge_prefixes<const L: usize>(
     older_shift: &[f64; L],
     weights: &[Weight],
     halves: &mut [Half<L>],
-    call: impl Fn(usize),
+    fetch: impl Fn(usize),
 ) {
     let last = block.len() - 1;
     let (weights, halves) = (&weights[..=last], &mut halves[..=last + 2 * BEHIND]);
@@ -170,13 +179,14 @@ fn merge_prefixes<const L: usize>(
     let mut fold = Fold::EMPTY;
     for place in 0..last {
         let weight = weights[place];
-        call(place);
+        fetch(place);
         take_root(&mut halves[place]);
         fold.add(&block[place], &shift, weight.share);
         let older = Side { half: &halves[place + 2 * BEHIND], shift: &older_shift };
         let newer = Side { half: &fold.half(), shift: &shift };
         halves[place + BEHIND] = merge(&older, &newer, weight.before, weight.cross, share);
     }
+    fetch(last);
     take_root(&mut halves[last]);
     fold.add(&block[last], &shift, weights[last].share);
     halves[last + BEHIND] = fold.alone(&shift, share);
@@ -190,7 +200,7 @@ fn take_root<const L: usize>([_, variances, ..]: &mut Half<L>) {
 
 /// Puts the results of all runs in their columns, whole lines of the cache at a time where they can be.
 #[inline(always)]
-fn turn_out<const L: usize>(results: &[Half<L>], starts: &Starts<L>, turn: impl Turn<L>, out: Columns<'_>) {
+fn turn_out<const L: usize>(results: &[Half<L>], starts: &Starts<L>, turn: impl Turn<L>, out: Results<'_>) {
     for (stat, out) in out.into_iter().enumerate() {
         let phase = out.as_ptr().addr() / size_of::<f64>() % SIDE;
         let (first, results) = results.split_at(((SIDE - phase) % SIDE).min(results.len()));

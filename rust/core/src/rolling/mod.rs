@@ -10,7 +10,8 @@
 //! - a window's result depends on the rows inside it and on its sequence alone, so every path (the whole
 //!   column, a tail, row by row at append) gives the same bits.
 //!
-//! The cost per row and window is constant. NaN is a missing value.
+//! The cost per row and window is constant. NaN is a missing value. Where the differences of a window's
+//! values, their sum or their squares pass the largest float, mean and standard deviation are infinite or NaN.
 
 #[cfg(not(loom))]
 mod abreast;
@@ -90,7 +91,7 @@ impl Window {
 }
 
 /// Where the four statistics of one window go, each as long as the rows asked for.
-pub type Columns<'a> = [&'a mut [f64]; 4];
+pub type Results<'a> = [&'a mut [f64]; 4];
 
 /// Memory the kernel works in, kept between calls so that no call pays for fresh pages.
 pub struct Scratch {

@@ -1,7 +1,7 @@
 //! The newest rows of a column, over the blocks their windows touch.
 
 use super::block::block;
-use super::{Columns, Scratch, Window, lockstep};
+use super::{Results, Scratch, Window, lockstep};
 
 /// A column of numbers.
 pub struct Series<'a> {
@@ -24,15 +24,15 @@ impl<'a> Series<'a> {
     }
 }
 
-/// The statistics of the windows that end at each of the newest `rows` of a series. Reads at most
-/// `rows + window - 1` values.
+/// The statistics of the windows that end at each of the newest `rows` of a series. Reads at most `rows + window` values.
 ///
 /// # Panics
 /// If a column of `out` is not `rows` long, or `rows` exceeds the values.
-pub fn tail(series: &Series<'_>, rows: usize, window: Window, scratch: &mut Scratch, mut out: Columns<'_>) {
+pub fn tail(series: &Series<'_>, rows: usize, window: Window, scratch: &mut Scratch, mut out: Results<'_>) {
     assert!(out.iter().all(|column| column.len() == rows), "a result for each row asked for");
     let blocks = Blocks::new(series, window);
     let end = series.values.len();
+    assert!(rows <= end, "no more rows than values");
     let mut row = end - rows;
     while row < end {
         let done = blocks.next(row, scratch, split(&mut out));
@@ -43,7 +43,7 @@ pub fn tail(series: &Series<'_>, rows: usize, window: Window, scratch: &mut Scra
     }
 }
 
-fn split<'a>(out: &'a mut Columns<'_>) -> Columns<'a> {
+fn split<'a>(out: &'a mut Results<'_>) -> Results<'a> {
     out.each_mut().map(|column| &mut **column)
 }
 
@@ -62,13 +62,13 @@ impl<'a> Blocks<'a> {
         Self { values: series.values, finite: series.finite, window, phase }
     }
 
-    /// Writes the results of the rows from `row` to the end of its block, or of several blocks; how many.
-    fn next(&self, row: usize, scratch: &mut Scratch, out: Columns<'_>) -> usize {
+    /// Writes the results of some rows from `row` on; how many.
+    fn next(&self, row: usize, scratch: &mut Scratch, out: Results<'_>) -> usize {
         let rows = self.window.rows;
         let place = (self.phase + row % rows) % rows;
         if place == 0 && row >= rows {
-            let most = scratch.widest.lanes() * lockstep::longest(rows);
-            let blocks = scratch.widest.at_once(self.finite_blocks(row, most));
+            let lanes = scratch.widest.lanes();
+            let blocks = lockstep::even(self.finite_blocks(row, lanes * lockstep::longest(rows)), lanes);
             if blocks > 0 {
                 let values = &self.values[row - rows..row + blocks * rows];
                 let out = out.map(|column| &mut column[..blocks * rows]);
@@ -77,6 +77,7 @@ impl<'a> Blocks<'a> {
             }
         }
         if row + 1 < rows && self.window.min_samples == rows {
+            // No window is full before that of row `rows - 1`.
             let missing = self.values.len().min(rows - 1) - row;
             out.into_iter().for_each(|column| column[..missing].fill(f64::NAN));
             return missing;

@@ -3,7 +3,7 @@
 #[cfg(target_arch = "x86_64")]
 use std::ptr::NonNull;
 
-use super::Columns;
+use super::Results;
 #[cfg(target_arch = "x86_64")]
 use super::widest::{Avx2, Avx512};
 
@@ -44,11 +44,11 @@ pub(super) trait Turn<const L: usize>: Copy {
     /// caches is there for others after [`Turn::finish`].
     fn along(self, square: [&[f64; L]; SIDE], starts: &Starts<L>, row: usize, out: &mut [f64]);
 
-    /// Calls for some of the memory that row `row` goes to, so that all lines have come when a run ends: one comes from
+    /// Brings in some of the memory that row `row` goes to, so that all lines have come when a run ends: one comes from
     /// the third-level cache in some 50 ns, which no store can hide behind 31 others. A fifth of the time of a large
     /// answer; nothing goes through the caches that is to go past them.
     #[inline(always)]
-    fn call(self, _: &Starts<L>, _row: usize, _: &Columns<'_>) {}
+    fn fetch(self, _: &Starts<L>, _row: usize, _: &Results<'_>) {}
 
     /// Ends what was written with these starts.
     #[inline(always)]
@@ -90,8 +90,8 @@ impl Turn<4> for Avx2 {
     }
 
     #[inline(always)]
-    fn call(self, starts: &Starts<4>, row: usize, out: &Columns<'_>) {
-        call(starts, row, out);
+    fn fetch(self, starts: &Starts<4>, row: usize, out: &Results<'_>) {
+        fetch(starts, row, out);
     }
 
     #[inline(always)]
@@ -115,8 +115,8 @@ impl Turn<8> for Avx512 {
     }
 
     #[inline(always)]
-    fn call(self, starts: &Starts<8>, row: usize, out: &Columns<'_>) {
-        call(starts, row, out);
+    fn fetch(self, starts: &Starts<8>, row: usize, out: &Results<'_>) {
+        fetch(starts, row, out);
     }
 
     #[inline(always)]
@@ -152,17 +152,17 @@ fn places<const L: usize>(
 
 #[cfg(target_arch = "x86_64")]
 #[inline(always)]
-fn call<const L: usize>(starts: &Starts<L>, row: usize, out: &Columns<'_>) {
-    use std::arch::x86_64::{_MM_HINT_ET0, _mm_prefetch};
+fn fetch<const L: usize>(starts: &Starts<L>, row: usize, out: &Results<'_>) {
+    use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
     if starts.past_caches {
         return;
     }
-    // Of each SIDE rows one calls for a lane's line of a statistic: all of eight lanes, half of four.
+    // A lane's line of a statistic is fetched in one of SIDE rows: all four statistics with eight lanes, two with four.
     let place = starts.starts[row % L] + row;
     let some = 4 * L / SIDE;
     for out in &out[row / L * some % 4..][..some] {
         // SAFETY: every x86-64 has it, and the hint takes any address.
-        unsafe { _mm_prefetch::<_MM_HINT_ET0>(out.as_ptr().wrapping_add(place).cast()) };
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(out.as_ptr().wrapping_add(place).cast()) };
     }
 }
 
@@ -201,7 +201,8 @@ fn along_avx2(square: [&[f64; 4]; SIDE], starts: &Starts<4>, row: usize, out: &m
         quarters(std::array::from_fn(|i| unsafe { _mm256_loadu_pd(square[half + i].as_ptr()) }))
     });
     places(starts, row, out, |lane, to, past_caches| {
-        // SAFETY: a place for a line, which begins one of the cache's where it is past the caches.
+        // SAFETY: a place for a line, which begins one of the cache's where it is past the caches; `finish` lets nobody
+        // look at it before it is there.
         unsafe {
             let (to, behind) = (to.as_ptr(), to.add(4).as_ptr());
             if past_caches {
@@ -252,7 +253,8 @@ fn along_avx512(square: [&[f64; 8]; SIDE], starts: &Starts<8>, row: usize, out: 
     // SAFETY: a row is eight values long.
     let lines = eighths(square.map(|row| unsafe { _mm512_loadu_pd(row.as_ptr()) }));
     places(starts, row, out, |lane, to, past_caches| {
-        // SAFETY: a place for a line, which begins one of the cache's where it is past the caches.
+        // SAFETY: a place for a line, which begins one of the cache's where it is past the caches; `finish` lets nobody
+        // look at it before it is there.
         unsafe {
             if past_caches {
                 _mm512_stream_pd(to.as_ptr(), lines[lane]);

@@ -1,5 +1,5 @@
-//! The widest vectors the machine at hand has. What runs on them is plain Rust that the compiler turns into vector
-//! code for every x86-64, for AVX2 and for AVX-512, so all give the same bits. Measured: 48 features of a row are kept
+//! The widest vectors the machine at hand has. What computes on them is plain Rust that the compiler turns into
+//! vector code for every x86-64, for AVX2 and for AVX-512, so all give the same bits. Measured: 48 features of a row are kept
 //! up in about 60 % of the time with AVX2, and no faster with AVX-512 (four columns fill 256 bits), so there is no third
 //! code for that; 48 columns of 10,000 rows take nine tenths of the time with AVX-512 and 1.7 times the time without either.
 
@@ -7,7 +7,7 @@ use super::lockstep::{self, Memory};
 use super::{live, turn};
 
 /// Lanes of plain Rust: every x86-64 and every ARM has vectors of two values.
-const PLAIN: usize = 2;
+const PLAIN_LANES: usize = 2;
 
 /// Which code a machine runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,16 +53,10 @@ impl Widest {
         wide.into_iter().flatten().chain([Self::Any])
     }
 
-    /// How many of `blocks` come out even in the lanes, or all if they are fewer than the lanes.
-    pub(super) const fn at_once(self, blocks: usize) -> usize {
-        let lanes = self.lanes();
-        if blocks < lanes { blocks } else { blocks - blocks % lanes }
-    }
-
     /// How many blocks [`Widest::blocks`] takes side by side: as many as a vector has values.
     pub(super) const fn lanes(self) -> usize {
         match self {
-            Self::Any => PLAIN,
+            Self::Any => PLAIN_LANES,
             #[cfg(target_arch = "x86_64")]
             Self::Avx2(_) => 4,
             #[cfg(target_arch = "x86_64")]
@@ -71,9 +65,9 @@ impl Widest {
     }
 
     /// [`lockstep::blocks`].
-    pub(super) fn blocks(self, values: &[f64], rows: usize, memory: &mut Memory, out: super::Columns<'_>) {
+    pub(super) fn blocks(self, values: &[f64], rows: usize, memory: &mut Memory, out: super::Results<'_>) {
         match self {
-            Self::Any => lockstep::blocks::<PLAIN>(values, rows, turn::Plainly, memory, out),
+            Self::Any => lockstep::blocks::<PLAIN_LANES>(values, rows, turn::Plainly, memory, out),
             // SAFETY: the proof is made only where the machine was found to have AVX2.
             #[cfg(target_arch = "x86_64")]
             Self::Avx2(avx2) => unsafe { blocks_avx2(values, rows, avx2, memory, out) },
@@ -129,12 +123,12 @@ fn push_avx2<const L: usize>(
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2")]
-fn blocks_avx2(values: &[f64], rows: usize, avx2: Avx2, memory: &mut Memory, out: super::Columns<'_>) {
+fn blocks_avx2(values: &[f64], rows: usize, avx2: Avx2, memory: &mut Memory, out: super::Results<'_>) {
     lockstep::blocks(values, rows, avx2, memory, out);
 }
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f,avx512vl,avx512dq")]
-fn blocks_avx512(values: &[f64], rows: usize, avx512: Avx512, memory: &mut Memory, out: super::Columns<'_>) {
+fn blocks_avx512(values: &[f64], rows: usize, avx512: Avx512, memory: &mut Memory, out: super::Results<'_>) {
     lockstep::blocks(values, rows, avx512, memory, out);
 }
