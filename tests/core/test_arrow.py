@@ -93,13 +93,44 @@ def test_rolling_takes_columns_and_frames() -> None:
     assert np.isposinf(rolling(pl.Series("x", [np.inf, 1.0]), [1], ["max"])["x_rolling_max_1"][0])
 
 
+def test_rolling_leaves_out_what_holds_no_numbers() -> None:
+    times = pl.DataFrame({"t": [1, 2], "x": [1.0, 3.0], "s": ["a", "b"]}).with_columns(pl.col("t").cast(pl.Datetime))
+    assert rolling(times, [2], ["max"]).columns == ("x_rolling_max_2",)
+    nothing: list[Any] = [pl.Series(["a"]), pl.Series([True]), pl.DataFrame(), times.select("t", "s")]
+    for values in nothing:
+        with pytest.raises(InvalidRequestError, match="without a column of numbers"):
+            rolling(values, [2])
+
+
+def test_a_series_of_pandas_is_a_column_of_its_name() -> None:
+    frame = pd.DataFrame({"cpu": [1.0, 2.0], "mem": [3.0, 4.0]})
+    assert read_rows(frame["cpu"]).columns == read_rows(pl.Series("cpu", [1.0])).columns == ("cpu",)
+    assert rolling(frame["cpu"], [2], ["max"]).columns == ("cpu_rolling_max_2",)
+    assert rolling(pd.Series([1.0], index=["a"]), [1], ["max"]).columns == ("value_rolling_max_1",)
+    with pytest.raises(InvalidRequestError, match=r"series\.to_dict\(\) for a row"):
+        read_rows(frame.iloc[-1])
+    assert read_rows(frame.iloc[-1].to_dict()).columns == ("cpu", "mem")
+    with pytest.raises(InvalidRequestError, match="series without a name"):
+        read_rows(pd.Series([1.0, 2.0]))
+
+
+def test_a_column_of_nothing_but_nulls_has_no_type_yet() -> None:
+    for rows in (2, 0):
+        frame = pl.DataFrame({"a": [None] * rows, "x": [1.0] * rows}, schema={"a": pl.Null, "x": pl.Float64})
+        assert read_rows(frame).kinds == ("null", "float64")
+    buffer = Buffer(10)
+    buffer.append(pl.DataFrame({"a": [None, None], "x": [1.0, 2.0]}))
+    buffer.append({"a": "text", "x": 3})
+    assert list(buffer.snapshot()["a"]) == [None, None, "text"]
+
+
 @pytest.mark.parametrize(
     ("data", "loc"),
     [
         (pl.DataFrame({"a": [1.0, np.inf]}), (1, "a")),
         (pl.DataFrame({"a": [1, 2**53 + 1]}), (1, "a")),
-        (pl.DataFrame({"a": [[1]]}), (0, "a")),
-        (pl.DataFrame({"a": [1.0]}).with_columns(t=pl.date(2026, 1, 1)), (0, "t")),
+        (pl.DataFrame({"a": [[1]]}), ("a",)),
+        (pl.DataFrame({"a": [1.0]}).with_columns(t=pl.date(2026, 1, 1)), ("t",)),
         (pa.table([[1.0], [2.0]], names=["a", "a"]), ()),
     ],
 )

@@ -122,13 +122,19 @@ def test_no_values_give_no_rows() -> None:
 
 @pytest.mark.parametrize(
     ("windows", "loc"),
-    [([0], ("rolling_windows", 0)), ([3, -1], ("rolling_windows", 1)), ([2, 2], ("rolling_windows", 1)),
-     (list(range(1, 1002)), ("rolling_windows",))],
+    [([0], ("windows", 0)), ([3, -1], ("windows", 1)), ([2, 2], ("windows", 1)),
+     (list(range(1, 1002)), ("windows",))],
 )  # fmt: skip
 def test_bad_windows_are_refused(windows: list[int], loc: tuple[str | int, ...]) -> None:
     with pytest.raises(InvalidRequestError) as caught:
         rolling(NOISE, windows)
     assert caught.value.refusals[0].loc == loc
+
+
+def test_none_is_a_missing_value() -> None:
+    lists: list[Any] = [[1, None, 3.5], (1.0, None, 3.5), np.array([1, None, 3.5], object)]
+    for values in lists:
+        np.testing.assert_array_equal(rolling(values, [2], ["max"], 1)["value_rolling_max_2"], [1, 1, 3.5])
 
 
 def test_bad_arguments_are_refused() -> None:
@@ -142,6 +148,6 @@ def test_bad_arguments_are_refused() -> None:
             lags(NOISE, windows)  # type: ignore[arg-type]
     with pytest.raises(InvalidRequestError, match=r"number of rows from 1\."):
         rolling(NOISE, [0])
-    for values in (["a"], np.zeros((2, 2, 2)), np.array(1.0), [True, False]):
+    for values in (["a"], np.zeros((2, 2, 2)), np.array(1.0), [True, False], [1, None, "2"], [None, True]):
         with pytest.raises(InvalidRequestError):
             rolling(values, [3])

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from millstream._core import Table, read_rows
+from millstream._core import Table, read_rows, rolling
 from millstream.errors import InvalidJsonError, InvalidRequestError
 
 A = np.array([[1.0, 2.0], [3.0, np.nan]])
@@ -170,3 +170,13 @@ class Lookup(Mapping[str, float]):
 def test_any_mapping_is_a_row() -> None:
     assert rows(read_rows(Lookup())) == [{"a": 1.0, "b": 2.0}]
     assert len(read_rows([Lookup(), Lookup()])) == 2
+
+
+@pytest.mark.parametrize("kind", ["float64", "float32", "int32", "int64"])
+def test_what_an_array_masks_is_missing(kind: str) -> None:
+    rows = np.ma.array([[1, 999], [2, 3]], dtype=kind, mask=[[False, True], [False, False]])
+    np.testing.assert_array_equal(read_rows(rows).matrix(), [[1, np.nan], [2, 3]])
+    np.testing.assert_array_equal(read_rows(rows[0]).matrix(), [[1, np.nan]])
+    table = rolling(rows, [2], ["max"], 1)
+    np.testing.assert_array_equal(table["column_1_rolling_max_2"], [np.nan, 3])
+    np.testing.assert_array_equal(rolling(rows[0], [2], ["max"], 1)["value_rolling_max_2"], [1, 1])

@@ -72,7 +72,9 @@ class Limits:
                 message = f"'{field}' has {window} twice; allowed are distinct values; send each once."
                 yield Refusal((field, at), message)
             elif size is not None and window > size:
-                message = f"'{field}' has {window}; allowed is at most {size}, the rows that are held; send less."
+                message = (
+                    f"'{field}' has {window}; allowed is at most {size}, the rows that the buffer can hold; send less."
+                )
                 yield Refusal((field, at), message)
 
     def features(self, columns: int, windows: int, lags: int) -> Iterator[Refusal]:

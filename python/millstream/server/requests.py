@@ -169,8 +169,8 @@ def describe(kind: Type) -> str:  # noqa: PLR0911 - one line a type
             return "a name: " + NAME_RULE.partition(" are ")[2].partition(";")[0]
         case StrType(max_length=most):
             return "a text" + (f" of at most {most} characters" if most is not None else "")
-        case ListType(item_type=item):
-            return "a list, each value " + describe(item)
+        case ListType(item_type=item, min_length=least):
+            return "a list" + (f" of at least {least}" if least else "") + ", each value " + describe(item)
         case msgspec.inspect.BoolType():
             return "true or false"
         case msgspec.inspect.DictType():

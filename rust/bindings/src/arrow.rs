@@ -16,11 +16,11 @@ use arrow_buffer::ScalarBuffer;
 use arrow_data::ffi::FFI_ArrowArray;
 use arrow_schema::ffi::FFI_ArrowSchema;
 use arrow_schema::{ArrowError, DataType, Field};
-use millstream_core::error::Error;
+use millstream_core::error::{Error, Step};
 use millstream_core::rows::{Cell, MAX_COLUMNS, Texts, Values};
 use millstream_core::table::{Column, Table};
 use pyo3::prelude::*;
-use pyo3::types::{PyCapsule, PyCapsuleMethods, PyDict, PyTuple};
+use pyo3::types::{PyCapsule, PyCapsuleMethods, PyDict, PyMapping, PyTuple};
 
 use crate::error::raise;
 
@@ -37,13 +37,30 @@ pub(crate) fn refuse(error: &ArrowError) -> PyErr {
     raise(Error::invalid(format!("Arrow data that cannot be read: {error}.")))
 }
 
+/// What becomes of columns that are neither numbers nor booleans nor text, such as times.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Others {
+    /// They are refused.
+    Refused,
+    /// They are left out.
+    LeftOut,
+}
+
 /// The table of an object that speaks Arrow; numbers may be infinite.
-pub(crate) fn import(data: &Bound<'_, PyAny>) -> PyResult<Table> {
+pub(crate) fn import(data: &Bound<'_, PyAny>, others: Others) -> PyResult<Table> {
     let data = &without_index(data)?;
-    match imported(data) {
-        Err(_) if has_null_columns(data)? => imported(&with_floats_for_nulls(data)?),
+    match imported(data, others, &[]) {
+        Err(_) if has_null_columns(data)? => imported_without_nulls(data, others),
         result => result,
     }
+}
+
+/// Whether it is a series of pandas whose labels are texts: a row of a frame is one, and a column may be.
+pub(crate) fn is_labelled_series(data: &Bound<'_, PyAny>) -> PyResult<bool> {
+    Ok(data.hasattr("to_frame")?
+        && data.hasattr("index")?
+        && data.getattr("index")?.hasattr("inferred_type")?
+        && data.getattr("index")?.getattr("inferred_type")?.eq("string")?)
 }
 
 /// Pandas hands its index over as one more column, which is no data of the rows.
@@ -68,19 +85,34 @@ fn has_null_columns(data: &Bound<'_, PyAny>) -> PyResult<bool> {
         && data.getattr("dtypes")?.contains(polars.getattr("Null")?)?)
 }
 
-fn with_floats_for_nulls<'py>(frame: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+/// Such a frame by way of floats for nulls; the columns have no type yet.
+fn imported_without_nulls(frame: &Bound<'_, PyAny>, others: Others) -> PyResult<Table> {
     let polars = PyModule::import(frame.py(), "polars")?;
+    let null = polars.getattr("Null")?;
     let types = PyDict::new(frame.py());
-    types.set_item(polars.getattr("Null")?, polars.getattr("Float64")?)?;
-    frame.call_method1("cast", (types,))
+    types.set_item(&null, polars.getattr("Float64")?)?;
+    let schema = frame.getattr("schema")?.cast_into::<PyMapping>()?.items()?;
+    let mut untyped = Vec::new();
+    for (name, kind) in schema.extract::<Vec<(String, Bound<'_, PyAny>)>>()? {
+        if kind.eq(&null)? {
+            untyped.push(name);
+        }
+    }
+    imported(&frame.call_method1("cast", (types,))?, others, &untyped)
 }
 
-fn imported(data: &Bound<'_, PyAny>) -> PyResult<Table> {
+/// `untyped`: the columns whose type is yet to come.
+fn imported(data: &Bound<'_, PyAny>, others: Others, untyped: &[String]) -> PyResult<Table> {
     // arrow-rs asserts what it expects of foreign data (a released schema, a child too few): caught here, so that
     // such data is refused like any other. Nothing of the call is kept, so nothing half-done is seen.
     let received = catch_unwind(AssertUnwindSafe(|| receive(data)));
-    let (field, arrays) = received.unwrap_or_else(|_| Err(raise(contradictory())))?;
-    let mut columns = Gathered::new(&field)?;
+    let (mut field, arrays) = received.unwrap_or_else(|_| Err(raise(contradictory())))?;
+    if field.name().is_empty()
+        && let Some(name) = data.getattr_opt("name")?.and_then(|name| name.extract::<String>().ok())
+    {
+        field.set_name(name); // pandas keeps a series' name to itself
+    }
+    let mut columns = Gathered::new(&field, others, untyped)?;
     for array in &arrays {
         array.to_data().validate_full().map_err(|error| refuse(&error))?;
     }
@@ -108,7 +140,8 @@ impl AsRef<[f64]> for Lent {
 /// A frame of one chunk that holds nothing but float64 without nulls: nothing of it is copied.
 fn lent(columns: &Gathered, chunk: &ArrayRef) -> Option<Table> {
     let rows = chunk.as_struct_opt().filter(|rows| rows.null_count() == 0)?;
-    let column = |((field, _), array): (&(Field, Values), &ArrayRef)| {
+    let column = |((field, values), array): (&(Field, Option<Values>), &ArrayRef)| {
+        let Some(Values::Number(_)) = values else { return None };
         let values = array.as_primitive_opt::<Float64Type>().filter(|array| array.null_count() == 0)?;
         Some(Column::lent(field.name(), Arc::new(Lent(values.values().clone()))))
     };
@@ -153,14 +186,15 @@ fn single(data: &Bound<'_, PyAny>) -> PyResult<(Field, Vec<ArrayRef>)> {
 
 /// Columns that grow by a chunk at a time.
 struct Gathered {
-    columns: Vec<(Field, Values)>,
+    /// None: left out.
+    columns: Vec<(Field, Option<Values>)>,
     /// Whether each chunk is a struct of the columns, not the one column itself.
     frame: bool,
     rows: usize,
 }
 
 impl Gathered {
-    fn new(field: &Field) -> PyResult<Self> {
+    fn new(field: &Field, others: Others, untyped: &[String]) -> PyResult<Self> {
         let frame = matches!(field.data_type(), DataType::Struct(_));
         let fields = match field.data_type() {
             DataType::Struct(fields) => fields.iter().map(|field| field.as_ref().clone()).collect(),
@@ -180,8 +214,17 @@ impl Gathered {
             ))));
         }
         let columns = fields.into_iter().map(|field| {
-            let values = values_for(&field)?;
-            Ok((field, values))
+            match values_for(&field) {
+                Some(_) if untyped.contains(field.name()) => Ok((field, Some(Values::Unknown))),
+                None if others == Others::Refused => {
+                    let (name, kind) = (field.name(), field.data_type());
+                    let message = format!(
+                        "The column '{name}' is of the Arrow type {kind}. Cast it to a number, boolean or text, or leave it out."
+                    );
+                    Err(raise(Error::Invalid { message, at: vec![Step::Key(name.clone())] }))
+                }
+                values => Ok((field, values)),
+            }
         });
         Ok(Self { columns: columns.collect::<PyResult<_>>()?, frame, rows: 0 })
     }
@@ -197,6 +240,7 @@ impl Gathered {
             _ => vec![chunk.clone()],
         };
         for ((field, values), chunk) in self.columns.iter_mut().zip(&chunks) {
+            let Some(values) = values else { continue };
             extend(values, chunk.as_ref()).map_err(|(row, message)| {
                 let name = field.name();
                 raise(Error::cell((self.rows + row) as u64, name, format!("{message} in column '{name}'.")))
@@ -207,14 +251,14 @@ impl Gathered {
     }
 
     fn finish(self) -> Table {
-        let column = |(field, values): (Field, Values)| Column::new(field.name(), values);
-        Table::new(self.columns.into_iter().map(column).collect(), self.rows)
+        let column = |(field, values): (Field, Option<Values>)| Some(Column::new(field.name(), values?));
+        Table::new(self.columns.into_iter().filter_map(column).collect(), self.rows)
     }
 }
 
-fn values_for(field: &Field) -> PyResult<Values> {
+fn values_for(field: &Field) -> Option<Values> {
     use DataType as D;
-    Ok(match field.data_type() {
+    Some(match field.data_type() {
         D::Null => Values::Unknown,
         D::Boolean => Values::Boolean(Vec::new()),
         kind if is_text(kind) => Values::Text { present: Vec::new(), texts: Texts::default() },
@@ -231,16 +275,7 @@ fn values_for(field: &Field) -> PyResult<Values> {
         | D::UInt64
         | D::Float32
         | D::Float64 => Values::Number(Vec::new()),
-        other => {
-            let name = field.name();
-            return Err(raise(Error::cell(
-                0,
-                name,
-                format!(
-                    "The column '{name}' is of the Arrow type {other}. Cast it to a number, boolean or text."
-                ),
-            )));
-        }
+        _ => return None,
     })
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use millstream_core::compute::{Held, compute};
 use millstream_core::error::Error;
-use millstream_core::features::{Plan, Request};
+use millstream_core::features::{Called, Plan, Request};
 use millstream_core::slab::{Numbers, Slab};
 use millstream_core::table::{Column, Table};
 use pyo3::intern;
@@ -12,10 +12,12 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 
 use crate::arguments::{self, whole_if_any};
+use crate::arrow::{self, Others};
 use crate::error::raise;
 use crate::numpy::{is_ndarray, read_column};
-use crate::table::PyTable;
-use crate::{arrow, rows};
+use crate::one_row::plain_number;
+use crate::rows::{self, without_mask};
+use crate::table::{PyTable, float_array};
 
 /// Rolling statistics of each column, named as `Buffer.features` names them.
 #[pyfunction]
@@ -52,11 +54,17 @@ const NOTHING: Request<'static> = Request {
     include_deltas: false,
     min_samples: None,
     longest: Request::UNBOUNDED,
+    called: Called { windows: "windows", stats: "stats", lags: "periods" },
 };
 
 fn features(values: &Bound<'_, PyAny>, request: Request<'_>) -> PyResult<PyTable> {
     let plan = Plan::new(request).map_err(raise)?;
     let table = table(values)?;
+    if (0..table.columns().len()).all(|place| table.floats(place).is_none()) {
+        return Err(raise(Error::invalid(
+            "Values without a column of numbers. Send some, or cast a column to numbers.",
+        )));
+    }
     Ok(values.py().detach(|| of_table(&plan, &table)).into())
 }
 
@@ -82,7 +90,7 @@ fn table(values: &Bound<'_, PyAny>) -> PyResult<Table> {
     }
     // An array is not asked whether it speaks Arrow: to say no takes it half a microsecond.
     if !is_ndarray(values)? && arrow::speaks_arrow(values)? {
-        return arrow::import(values);
+        return arrow::import(values, Others::LeftOut);
     }
     of_array(values)
 }
@@ -90,11 +98,15 @@ fn table(values: &Bound<'_, PyAny>) -> PyResult<Table> {
 fn of_array(values: &Bound<'_, PyAny>) -> PyResult<Table> {
     static ASARRAY: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
     let py = values.py();
-    let array = ASARRAY.import(py, "numpy", "asarray")?.call1((values,))?;
+    let mut array = ASARRAY.import(py, "numpy", "asarray")?.call1((without_mask(values)?,))?;
     let kind: char = array.getattr(intern!(py, "dtype"))?.getattr(intern!(py, "kind"))?.extract()?;
-    if !matches!(kind, 'f' | 'i' | 'u') {
+    if kind == 'O'
+        && let Some(numbers) = numbers_or_none(&array)?
+    {
+        array = numbers;
+    } else if !matches!(kind, 'f' | 'i' | 'u') {
         return Err(raise(Error::invalid(
-            "Values that are no numbers. Send a 1-D or 2-D array of numbers, or an Arrow column or frame of them.",
+            "Values that are no numbers. Send a 1-D or 2-D array of numbers, or an Arrow column or frame of them; None and NaN are missing.",
         )));
     }
     let shape: Vec<usize> = array.getattr(intern!(py, "shape"))?.extract()?;
@@ -117,6 +129,14 @@ fn of_array(values: &Bound<'_, PyAny>) -> PyResult<Table> {
         None => vec![Column::numbers("value", numbers(0))],
     };
     Ok(Table::new(columns, rows))
+}
+
+/// A list of numbers, some of them None, as an array of float64.
+fn numbers_or_none<'py>(objects: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyAny>>> {
+    let items = objects.call_method0("tolist")?;
+    let numbers: Option<Vec<f64>> =
+        items.try_iter()?.map(|item| item.ok().and_then(|item| plain_number(&item))).collect();
+    numbers.map(|numbers| float_array(objects.py(), numbers)).transpose()
 }
 
 /// The values of a column and how many they are. A copy: others may change the array while it is worked on.

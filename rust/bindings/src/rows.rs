@@ -20,7 +20,7 @@ use pyo3::types::{
     PyString, PyTuple,
 };
 
-use crate::arrow;
+use crate::arrow::{self, Others};
 use crate::error::raise;
 use crate::numpy::is_ndarray;
 use crate::table::PyTable;
@@ -70,13 +70,29 @@ pub(crate) fn read(
     } else if let Some(bytes) = bytes(data)? {
         return data.py().detach(|| json::read_rows(&bytes, mode, wanted)).map(Table::from).map_err(raise);
     } else if arrow::speaks_arrow(data)? {
-        return taken(arrow::import(data)?, mode);
+        return taken(named(data)?, mode);
     } else if is_array(data)? {
         return array(data, &names, builder);
     } else {
         python_rows(&mut builder, data)?;
     }
     builder.finish(wanted).map(Table::from).map_err(raise)
+}
+
+/// Arrow data as rows, whose columns have names.
+fn named(data: &Bound<'_, PyAny>) -> PyResult<Table> {
+    if arrow::is_labelled_series(data)? {
+        return Err(raise(Error::invalid(
+            "A series whose labels are texts is a row or a column. Send series.to_dict() for a row, series.to_frame() for a column.",
+        )));
+    }
+    let table = arrow::import(data, Others::Refused)?;
+    match table.columns() {
+        [column] if column.name().is_empty() && data.hasattr("to_frame")? => Err(raise(Error::invalid(
+            "A series without a name. Name it as its column, or send a list of rows.",
+        ))),
+        _ => Ok(table),
+    }
 }
 
 /// A table that is one already, if its values may be rows.
@@ -327,6 +343,7 @@ pub(crate) fn floats(array: &Bound<'_, PyAny>) -> PyResult<Option<PyBuffer<f64>>
     if !exact {
         return Ok(None);
     }
+    let array = &without_mask(array)?;
     // The buffer of a foreign byte order passes for a native one.
     if kind.getattr(intern!(py, "isnative"))?.is_truthy()? && size == 8 {
         // It fails where the values are not aligned, as in a view of a file's bytes; those of a copy are.
@@ -334,6 +351,14 @@ pub(crate) fn floats(array: &Bound<'_, PyAny>) -> PyResult<Option<PyBuffer<f64>>
         return PyBuffer::get(array).or_else(aligned).map(Some);
     }
     PyBuffer::get(&array.call_method1("astype", ("float64",))?).map(Some)
+}
+
+/// A masked array's values are missing where it masks them; any other array is what it is.
+pub(crate) fn without_mask<'py>(array: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+    if is_ndarray(array)? || !array.hasattr("filled")? {
+        return Ok(array.clone());
+    }
+    array.call_method1("astype", ("float64",))?.call_method1("filled", (f64::NAN,))
 }
 
 /// An array in whatever order, taken apart into columns in one go.

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::compute::{Held, compute};
 use crate::error::{Error, Result, counted};
-use crate::features::{Plan, Request};
+use crate::features::{Called, Plan, Request};
 use crate::ring::{Kind, Reader, Ring, Snapshot};
 use crate::rolling::Live;
 use crate::rows::{MAX_CELLS, MAX_COLUMNS, Refusal, Texts, Values};
@@ -586,6 +586,7 @@ impl View {
             include_deltas: ask.include_deltas,
             min_samples: ask.min_samples.or(declared.min_samples().map(|rows| rows as i64)),
             longest: self.capacity,
+            called: Called::OF_BUFFERS,
         })
     }
 

@@ -32,6 +32,25 @@ pub struct Request<'a> {
     pub min_samples: Option<i64>,
     /// The most rows a window or lag may reach: the buffer's size, or [`Request::UNBOUNDED`].
     pub longest: usize,
+    /// What refusals call them.
+    pub called: Called,
+}
+
+/// What a caller calls the windows, the statistics and the lags.
+#[derive(Clone, Copy, Debug)]
+pub struct Called {
+    /// The windows.
+    pub windows: &'static str,
+    /// The statistics.
+    pub stats: &'static str,
+    /// The lags.
+    pub lags: &'static str,
+}
+
+impl Called {
+    /// As buffers and requests call them.
+    pub const OF_BUFFERS: Self =
+        Self { windows: "rolling_windows", stats: "include_rolling_stats", lags: "lag_periods" };
 }
 
 impl Request<'_> {
@@ -59,9 +78,9 @@ impl Plan {
     /// [`MAX_PERIODS`] of them; a statistic that does not exist; `min_samples` below 1.
     pub fn new(request: Request<'_>) -> Result<Self> {
         Ok(Self {
-            windows: periods("rolling_windows", request.windows, request.longest)?,
-            stats: stats(request.stats)?,
-            lags: periods("lag_periods", request.lags, request.longest)?,
+            windows: periods(request.called.windows, request.windows, request.longest)?,
+            stats: stats(request.called.stats, request.stats)?,
+            lags: periods(request.called.lags, request.lags, request.longest)?,
             include_lags: request.include_lags,
             include_deltas: request.include_deltas,
             min_samples: request.min_samples.map(samples).transpose()?,
@@ -81,6 +100,7 @@ impl Plan {
             include_deltas: true,
             min_samples,
             longest,
+            called: Called::OF_BUFFERS,
         })
     }
 
@@ -376,16 +396,15 @@ fn periods(name: &str, periods: &[i64], longest: usize) -> Result<Vec<usize>> {
     periods.iter().enumerate().map(one).collect()
 }
 
-fn stats(names: &[&str]) -> Result<Vec<Stat>> {
-    let place = || vec![Step::Key("include_rolling_stats".to_owned())];
+fn stats(called: &str, names: &[&str]) -> Result<Vec<Stat>> {
+    let place = || vec![Step::Key(called.to_owned())];
     if let Some(unknown) = names.iter().find(|name| Stat::ALL.iter().all(|stat| stat.name() != **name)) {
-        let message =
-            format!("'include_rolling_stats' holds '{unknown}'. The statistics are mean, std, min and max.");
+        let message = format!("'{called}' holds '{unknown}'. The statistics are mean, std, min and max.");
         return Err(Error::Invalid { message, at: place() });
     }
     let wanted: Vec<Stat> = Stat::ALL.into_iter().filter(|stat| names.contains(&stat.name())).collect();
     if wanted.len() != names.len() {
-        let message = "'include_rolling_stats' holds a statistic twice. Send each once.".to_owned();
+        let message = format!("'{called}' holds a statistic twice. Send each once.");
         return Err(Error::Invalid { message, at: place() });
     }
     Ok(wanted)
@@ -415,6 +434,7 @@ mod tests {
             include_deltas: true,
             min_samples: None,
             longest: 100,
+            called: Called::OF_BUFFERS,
         }
     }
 

@@ -216,6 +216,9 @@ impl Column {
             Values::Unknown | Values::Number(_) => ("numbers", "a number"),
         };
         let name = &self.name;
+        if self.mode == Mode::Numeric {
+            return format!("{given} in column '{name}'. Only numbers and null are taken here.");
+        }
         format!("{given} in column '{name}', which holds {held}. Send {allowed} or null.")
     }
 
