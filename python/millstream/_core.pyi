@@ -6,7 +6,7 @@ from typing import Any, Literal, final
 import numpy as np
 from numpy.typing import NDArray
 
-# A default written `...` is the one python.md names: () or all four statistics; "data" for `key`.
+# A default written `...` is () or all four statistics; "data" for `key`.
 __all__ = [
     "MAX_CAPACITY",
     "MAX_PERIODS",
@@ -52,7 +52,7 @@ class Table:
 
 @final
 class Buffer:
-    """ms.Buffer of ../shared/python.md: a ring of the newest `capacity` rows."""
+    """A ring of the newest `capacity` rows, with rolling statistics, lags and deltas kept live."""
 
     def __new__(
         cls,

@@ -29,6 +29,14 @@ pub(crate) fn whole_if_any(name: &str, value: Option<&Bound<'_, PyAny>>) -> PyRe
     value.map(|value| whole(name, value)).transpose()
 }
 
+/// True or False, `other` where it is left out.
+pub(crate) fn flag(name: &str, value: Option<&Bound<'_, PyAny>>, other: bool) -> PyResult<bool> {
+    let read = |value: &Bound<'_, PyAny>| {
+        value.extract::<bool>().map_err(|_| refuse(name, value, "It is True or False"))
+    };
+    value.map_or(Ok(other), read)
+}
+
 /// Numbers of rows: whole numbers in a sequence.
 pub(crate) fn periods(name: &str, value: &Bound<'_, PyAny>) -> PyResult<Vec<i64>> {
     const WANTED: &str = "It is a list of whole numbers, such as [10, 50]";

@@ -18,7 +18,35 @@ use crate::table::{PyTable, listed};
 /// Rows of a buffer that is not told how many.
 const CAPACITY: i64 = 10_000;
 
-/// A ring of the newest `capacity` rows.
+/// A ring of the newest `capacity` rows, with rolling statistics, lags and deltas kept live.
+///
+/// Parameters
+/// ----------
+/// capacity : int
+///     Rows held, 1 to 10,000,000; the oldest leave.
+/// columns : sequence of str, optional
+///     Exactly these columns, all of numbers. By default columns appear with the data, each of the type of its first
+///     value: numbers (float64), booleans or text.
+/// rolling_windows, lag_periods : sequence of int
+///     Features kept up at every append, in rows, each at most `capacity`: the mean, standard deviation (ddof 1), minimum
+///     and maximum of each window, and the lags and deltas of each period.
+/// min_samples : int, optional
+///     A window's statistics are missing where it holds fewer values. By default it must be full and without gaps; never
+///     more than the window.
+///
+/// Raises
+/// ------
+/// InvalidRequestError
+///     An argument that is not allowed, by name.
+///
+/// Notes
+/// -----
+/// One thread appends at a time (a second gets WriterBusyError), any number read, without a lock. NaN and None are missing
+/// values; infinities are refused. A row keeps the features it had when it arrived. Memory follows the rows held.
+///
+/// Statistics are computed in two halves of a window, each relative to one of its own values (Welford 1962; Chan, Golub,
+/// LeVeque 1983; blocks as in van Herk 1992): no running sum is ever subtracted from, so a large offset costs no digits
+/// and an outlier leaves with its row.
 #[pyclass(name = "Buffer", module = "millstream", frozen)]
 pub(crate) struct PyBuffer {
     /// Its lock is the claim of the one writer: nobody ever waits for it. In a place of its own, because the writer
@@ -122,18 +150,50 @@ impl PyBuffer {
         Ok(count)
     }
 
-    /// The newest `tail` rows, or all.
+    /// The newest `tail` rows, or all: an immutable table that copies nothing and never changes.
+    ///
+    /// `len(table)`, `table.columns`, `table[name]` (a read-only array), `pl.DataFrame(table)` and whatever else reads
+    /// Arrow.
     #[pyo3(signature = (tail=None))]
     fn snapshot(&self, py: Python<'_>, tail: Option<&Bound<'_, PyAny>>) -> PyResult<PyTable> {
         let tail = arguments::tail(tail)?;
         Ok(py.detach(|| self.view.snapshot(tail)).into())
     }
 
-    /// The newest rows with features.
+    /// The newest rows with their features, in a table as of `snapshot`.
+    ///
+    /// Parameters
+    /// ----------
+    /// rolling_windows, lag_periods : sequence of int, optional
+    ///     In rows. By default those declared, or 5, 10, 20 and 1, 2, 3 where none were. Declared features are handed over
+    ///     as they stand, of the moment each row arrived; others are computed over the rows held.
+    /// include_rolling_stats : sequence of str
+    ///     Some of mean, std (ddof 1), min and max.
+    /// include_lags, include_deltas : bool
+    ///     Whether `x_lag_1` (the value one row before) and `x_delta_1` (the value less that) are wanted.
+    /// min_samples : int, optional
+    ///     As declared, unless given: see the class.
+    /// tail : int, optional
+    ///     Only the newest rows; their features are those they have among all.
+    ///
+    /// Returns
+    /// -------
+    /// Table
+    ///     All columns, then for each column of numbers `x_rolling_mean_5`, `x_rolling_std_5`, ..., `x_lag_1`, ...,
+    ///     `x_delta_1`, ...; float64, null where missing.
+    ///
+    /// Raises
+    /// ------
+    /// InvalidRequestError
+    ///     An argument that is not allowed, by name.
+    /// ConflictError
+    ///     A feature would be called like a column.
+    /// TooLargeError
+    ///     More than 67 million values at once; ask for a tail.
     #[pyo3(
         signature = (
-            rolling_windows=None, include_rolling_stats=None, lag_periods=None, include_lags=true,
-            include_deltas=false, min_samples=None, tail=None
+            rolling_windows=None, include_rolling_stats=None, lag_periods=None, include_lags=None,
+            include_deltas=None, min_samples=None, tail=None
         ),
         text_signature = "($self, rolling_windows=None, include_rolling_stats=('mean', 'std', 'min', 'max'), lag_periods=None, include_lags=True, include_deltas=False, min_samples=None, tail=None)"
     )]
@@ -144,8 +204,8 @@ impl PyBuffer {
         rolling_windows: Option<&Bound<'_, PyAny>>,
         include_rolling_stats: Option<&Bound<'_, PyAny>>,
         lag_periods: Option<&Bound<'_, PyAny>>,
-        include_lags: bool,
-        include_deltas: bool,
+        include_lags: Option<&Bound<'_, PyAny>>,
+        include_deltas: Option<&Bound<'_, PyAny>>,
         min_samples: Option<&Bound<'_, PyAny>>,
         tail: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<PyTable> {
@@ -157,15 +217,15 @@ impl PyBuffer {
             windows: windows.as_deref(),
             stats: &stats,
             lags: lags.as_deref(),
-            include_lags,
-            include_deltas,
+            include_lags: arguments::flag("include_lags", include_lags, true)?,
+            include_deltas: arguments::flag("include_deltas", include_deltas, false)?,
             min_samples: whole_if_any("min_samples", min_samples)?,
             tail: arguments::tail(tail)?,
         };
         py.detach(|| self.view.features(&ask)).map(PyTable::from).map_err(raise)
     }
 
-    /// The declared features of the newest row by name; None where missing.
+    /// The declared features of the newest row by name: rolling statistics, lags, deltas; None where missing.
     fn newest<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let (names, values) = py.detach(|| self.view.newest());
         let newest = PyDict::new(py);
@@ -183,53 +243,62 @@ impl PyBuffer {
         Ok(())
     }
 
-    /// The declared features of the newest row, in the order of `feature_names`; a copy.
+    /// The declared features of the newest row: a read-only float64 array in the order of `feature_names`, NaN where
+    /// missing. A copy of the moment, in a quarter of a microsecond for any size of the buffer.
     #[getter]
     fn newest_values<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         // Shorter than letting others run meanwhile would take.
         array_of(py, &self.view.newest_values())
     }
 
+    /// The names of the declared features, column by column.
     #[getter]
     fn feature_names<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
         let names = py.detach(|| self.view.feature_names());
         PyTuple::new(py, names)
     }
 
+    /// The most rows it holds.
     #[getter]
     fn capacity(&self, py: Python<'_>) -> usize {
         py.detach(|| self.view.capacity())
     }
 
+    /// The names of the columns.
     #[getter]
     fn columns<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
         let names = py.detach(|| self.names(|_| true));
         PyTuple::new(py, names)
     }
 
+    /// The names of the columns of numbers, which have features.
     #[getter]
     fn numeric_columns<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
         let names = py.detach(|| self.names(|numeric| numeric));
         PyTuple::new(py, names)
     }
 
+    /// The declared windows, in rows.
     #[getter]
     fn rolling_windows<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
         let windows = py.detach(|| self.view.plan().windows().to_vec());
         PyTuple::new(py, windows)
     }
 
+    /// The declared lags, in rows.
     #[getter]
     fn lag_periods<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
         let lags = py.detach(|| self.view.plan().lags().to_vec());
         PyTuple::new(py, lags)
     }
 
+    /// All bytes it holds, spare segments included.
     #[getter]
     fn memory_bytes(&self, py: Python<'_>) -> usize {
         py.detach(|| self.view.memory_bytes())
     }
 
+    /// Rows ever accepted; `clear` does not reset it.
     #[getter]
     fn append_count(&self, py: Python<'_>) -> u64 {
         py.detach(|| self.view.append_count())

@@ -1,6 +1,7 @@
 //! `Buffer.append` of one dictionary of numbers, the commonest call, below PyO3: its way from Python to a method and
 //! over a dictionary took longer than the row itself. Whatever else comes goes on to [`PyBuffer::append`].
 
+use std::ffi::CStr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr;
 
@@ -12,6 +13,24 @@ use pyo3::sync::critical_section::with_critical_section;
 use pyo3::types::{PyDict, PyString, PyTuple, PyType};
 
 use crate::buffer::PyBuffer;
+
+/// Its signature and what it says of itself.
+const APPEND: &CStr = c"append($self, data)\n--\n\n\
+    Take in one row or many, all of them or none, and return how many.\n\n\
+    Parameters\n\
+    ----------\n\
+    data : mapping, sequence, array, bytes or Arrow data\n    \
+        One row (a mapping or a 1-D array), a sequence of rows, a 2-D array with the columns in order, JSON bytes (an\n    \
+        object, an array of objects or one object a line), or a frame of Polars, pandas or pyarrow. NaN, None and null are\n    \
+        missing; a column that a row leaves out is missing there.\n\n\
+    Raises\n\
+    ------\n\
+    InvalidRequestError\n    \
+        With the row and column of the first value that is not allowed.\n\
+    ConflictError\n    \
+        A new column would be called like a declared feature.\n\
+    WriterBusyError\n    \
+        Another thread is appending.";
 
 /// `Buffer.append` as PyO3 made it.
 static WHOLE: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
@@ -27,7 +46,7 @@ pub(crate) fn install(class: &Bound<'_, PyType>) -> PyResult<()> {
         ml_name: c"append".as_ptr(),
         ml_meth: ffi::PyMethodDefPointer { PyCFunctionFastWithKeywords: append },
         ml_flags: ffi::METH_FASTCALL | ffi::METH_KEYWORDS,
-        ml_doc: c"append($self, data)\n--\n\nTakes in one row or many, or none of them; how many.".as_ptr(),
+        ml_doc: APPEND.as_ptr(),
     }));
     // SAFETY: a class and a definition that is never dropped; what comes back is a new reference, or null with an
     // error set.

@@ -19,7 +19,34 @@ use crate::one_row::plain_number;
 use crate::rows::{self, without_mask};
 use crate::table::{PyTable, float_array};
 
-/// Rolling statistics of each column, named as `Buffer.features` names them.
+/// Rolling statistics of each column, of values that are in no buffer.
+///
+/// Parameters
+/// ----------
+/// values : array, list, Polars or Arrow column, or a frame
+///     Numbers (n) or (n, d); NaN, None and null are missing, infinities are taken and leave with their rows. Columns of a
+///     frame that hold no numbers are left out.
+/// windows : sequence of int
+///     In rows; they may be longer than the values.
+/// stats : sequence of str
+///     Some of mean, std (ddof 1), min and max.
+/// min_samples : int, optional
+///     A window's statistics are missing where it holds fewer values; by default it must be full and without gaps.
+///
+/// Returns
+/// -------
+/// Table
+///     (n) rows of `x_rolling_mean_10`, ... for each column x; `value` and `column_0`, `column_1`, ... where they have no
+///     names. float64, NaN where missing; `pl.DataFrame(table)` shares the memory.
+///
+/// Raises
+/// ------
+/// InvalidRequestError
+///     An argument that is not allowed, or values without a column of numbers.
+///
+/// Notes
+/// -----
+/// The time per row does not depend on the window. Exact to the last digits at any offset: see `Buffer`.
 #[pyfunction]
 #[pyo3(
     signature = (values, windows, stats=None, min_samples=None),
@@ -38,10 +65,17 @@ pub(crate) fn rolling(
     features(values, Request { windows: &windows, stats: &stats, min_samples, ..NOTHING })
 }
 
-/// Lags of each column, and deltas where asked for.
+/// Lags of each column, and deltas where asked for: `x_lag_1` is the value one row before, `x_delta_1` the value less that.
+///
+/// `values`, the table and the errors are as of `rolling`; `periods` are in rows. The first rows of a lag are missing.
 #[pyfunction]
-#[pyo3(signature = (values, periods, deltas=false))]
-pub(crate) fn lags(values: &Bound<'_, PyAny>, periods: &Bound<'_, PyAny>, deltas: bool) -> PyResult<PyTable> {
+#[pyo3(signature = (values, periods, deltas=None), text_signature = "(values, periods, deltas=False)")]
+pub(crate) fn lags(
+    values: &Bound<'_, PyAny>,
+    periods: &Bound<'_, PyAny>,
+    deltas: Option<&Bound<'_, PyAny>>,
+) -> PyResult<PyTable> {
+    let deltas = arguments::flag("deltas", deltas, false)?;
     let lags = arguments::periods("periods", periods)?;
     features(values, Request { lags: &lags, include_deltas: deltas, ..NOTHING })
 }
