@@ -4,9 +4,8 @@
 use millstream_core::error::{Error, Step};
 use millstream_core::rolling::Stat;
 use pyo3::exceptions::PyOverflowError;
-use pyo3::ffi;
 use pyo3::prelude::*;
-use pyo3::types::{PyBool, PyByteArray, PyBytes, PyString};
+use pyo3::types::{PyBool, PyByteArray, PyBytes, PyDict, PyString};
 
 use crate::error::raise;
 
@@ -73,12 +72,11 @@ fn each<T>(
     wanted: &str,
     read: impl Fn(&Bound<'_, PyAny>) -> PyResult<T>,
 ) -> PyResult<Vec<T>> {
-    // SAFETY: attached, and an object.
-    let places = unsafe { ffi::PySequence_Check(value.as_ptr()) } != 0;
-    let letters = value.is_instance_of::<PyString>()
+    let no_list = value.is_instance_of::<PyString>()
         || value.is_instance_of::<PyBytes>()
-        || value.is_instance_of::<PyByteArray>();
-    if !places || letters {
+        || value.is_instance_of::<PyByteArray>()
+        || value.is_instance_of::<PyDict>();
+    if no_list || !value.hasattr("__getitem__")? {
         return Err(refuse(name, value, wanted));
     }
     let items = value.try_iter().map_err(|_| refuse(name, value, wanted))?;

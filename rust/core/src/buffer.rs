@@ -292,7 +292,7 @@ impl Buffer {
         }
         let given = match given {
             "float64" => "A number",
-            "boolean" => "true or false",
+            "boolean" => "A value of true or false",
             _ => "Text",
         };
         let name = &self.columns[to].name;

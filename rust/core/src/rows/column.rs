@@ -207,7 +207,7 @@ impl Column {
     fn retype(&self, cell: Cell, text: &str) -> String {
         let given = match cell {
             Cell::Number(number) => format!("The number {number:?}"),
-            Cell::Boolean(boolean) => boolean.to_string(),
+            Cell::Boolean(boolean) => format!("The value {boolean}"),
             _ => format!("The text '{}'", shortened(text)),
         };
         let (held, allowed) = match &self.values {
