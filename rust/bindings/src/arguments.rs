@@ -13,7 +13,7 @@ use crate::error::raise;
 const SHOWN: usize = 60;
 
 /// A whole number; one beyond 64 bits becomes the nearest that fits, which is beyond every limit too.
-pub(crate) fn whole(name: &str, value: &Bound<'_, PyAny>) -> PyResult<i64> {
+fn whole(name: &str, value: &Bound<'_, PyAny>) -> PyResult<i64> {
     match value.extract::<i64>() {
         Ok(number) if !value.is_instance_of::<PyBool>() => Ok(number),
         Err(error) if error.is_instance_of::<PyOverflowError>(value.py()) => {
@@ -40,6 +40,11 @@ pub(crate) fn flag(name: &str, value: Option<&Bound<'_, PyAny>>, other: bool) ->
 pub(crate) fn periods(name: &str, value: &Bound<'_, PyAny>) -> PyResult<Vec<i64>> {
     const WANTED: &str = "It is a list of whole numbers, such as [10, 50]";
     each(name, value, WANTED, |item| whole(name, item).map_err(|_| refuse(name, value, WANTED)))
+}
+
+/// As [`periods`], or None.
+pub(crate) fn periods_if_any(name: &str, value: Option<&Bound<'_, PyAny>>) -> PyResult<Option<Vec<i64>>> {
+    value.map(|value| periods(name, value)).transpose()
 }
 
 /// Names in a sequence.

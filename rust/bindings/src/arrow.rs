@@ -57,10 +57,12 @@ pub(crate) fn import(data: &Bound<'_, PyAny>, others: Others) -> PyResult<Table>
 
 /// Whether it is a series of pandas whose labels are texts: a row of a frame is one, and a column may be.
 pub(crate) fn is_labelled_series(data: &Bound<'_, PyAny>) -> PyResult<bool> {
-    Ok(data.hasattr("to_frame")?
-        && data.hasattr("index")?
-        && data.getattr("index")?.hasattr("inferred_type")?
-        && data.getattr("index")?.getattr("inferred_type")?.eq("string")?)
+    if !data.hasattr("to_frame")? {
+        return Ok(false);
+    }
+    let labels = data.getattr_opt("index")?;
+    let kind = labels.map(|labels| labels.getattr_opt("inferred_type")).transpose()?.flatten();
+    kind.map_or(Ok(false), |kind| kind.eq("string"))
 }
 
 /// Pandas hands its index over as one more column, which is no data of the rows.

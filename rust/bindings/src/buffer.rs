@@ -8,7 +8,7 @@ use millstream_core::rows::{Mode, Wanted};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString, PyTuple};
 
-use crate::arguments::{self, periods, whole_if_any};
+use crate::arguments::{self, periods_if_any, whole_if_any};
 use crate::error::raise;
 use crate::numpy::array_of;
 use crate::one_row::{plain_number, read_in_order};
@@ -130,8 +130,8 @@ impl PyBuffer {
     ) -> PyResult<Self> {
         let capacity = whole_if_any("capacity", capacity)?.unwrap_or(CAPACITY);
         let columns = columns.map(|names| arguments::names("columns", names)).transpose()?;
-        let windows = rolling_windows.map(|windows| periods("rolling_windows", windows)).transpose()?;
-        let lags = lag_periods.map(|lags| periods("lag_periods", lags)).transpose()?;
+        let windows = periods_if_any("rolling_windows", rolling_windows)?;
+        let lags = periods_if_any("lag_periods", lag_periods)?;
         let min_samples = whole_if_any("min_samples", min_samples)?;
         let (windows, lags) = (windows.unwrap_or_default(), lags.unwrap_or_default());
         let buffer =
@@ -211,8 +211,8 @@ impl PyBuffer {
     ) -> PyResult<PyTable> {
         let stats = arguments::statistics("include_rolling_stats", include_rolling_stats)?;
         let stats: Vec<&str> = stats.iter().map(String::as_str).collect();
-        let windows = rolling_windows.map(|windows| periods("rolling_windows", windows)).transpose()?;
-        let lags = lag_periods.map(|lags| periods("lag_periods", lags)).transpose()?;
+        let windows = periods_if_any("rolling_windows", rolling_windows)?;
+        let lags = periods_if_any("lag_periods", lag_periods)?;
         let ask = Ask {
             windows: windows.as_deref(),
             stats: &stats,

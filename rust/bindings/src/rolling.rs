@@ -167,10 +167,12 @@ fn of_array(values: &Bound<'_, PyAny>) -> PyResult<Table> {
 
 /// A list of numbers, some of them None, as an array of float64.
 fn numbers_or_none<'py>(objects: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyAny>>> {
-    let items = objects.call_method0("tolist")?;
-    let numbers: Option<Vec<f64>> =
-        items.try_iter()?.map(|item| item.ok().and_then(|item| plain_number(&item))).collect();
-    numbers.map(|numbers| float_array(objects.py(), numbers)).transpose()
+    let mut numbers = Vec::new();
+    for item in objects.call_method0("tolist")?.try_iter()? {
+        let Some(number) = plain_number(&item?) else { return Ok(None) };
+        numbers.push(number);
+    }
+    float_array(objects.py(), numbers).map(Some)
 }
 
 /// The values of a column and how many they are. A copy: others may change the array while it is worked on.

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::ffi::c_int;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use millstream_core::error::counted;
 use millstream_core::table::Table;
 use pyo3::exceptions::PyKeyError;
 use pyo3::ffi::{Py_buffer, PyBuffer_FillInfo};
@@ -107,9 +108,8 @@ impl PyTable {
     }
 
     fn __repr__(&self) -> String {
-        let (rows, columns) = (self.0.len(), self.0.columns());
-        let noun = if rows == 1 { "row" } else { "rows" };
-        format!("<Table: {rows} {noun}; {}>", listed(columns.iter().map(|column| column.name())))
+        let columns = listed(self.0.columns().iter().map(|column| column.name()));
+        format!("<Table: {}; {columns}>", counted(self.0.len(), "row"))
     }
 
     fn __getitem__<'py>(&self, py: Python<'py>, name: &str) -> PyResult<Bound<'py, PyAny>> {

@@ -212,7 +212,9 @@ mod tests {
             let plan = Plan::new(Request {
                 windows: &windows, stats: &stats, lags: &lags, include_lags, include_deltas,
                 min_samples: samples.map(|samples| samples as i64),
-                longest: 300, called: Called::OF_BUFFERS }).unwrap();
+                longest: 300,
+                called: Called::OF_BUFFERS,
+            }).unwrap();
             let rows = rows.min(held);
             let held_values = |x: f64| if missing || x.is_finite() { x } else { 0.5 };
             let columns: Vec<Vec<f64>> = columns.into_iter().map(|column: Vec<f64>| column.into_iter().map(held_values).collect()).collect();

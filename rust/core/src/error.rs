@@ -41,7 +41,8 @@ pub enum Error {
 }
 
 /// A number with its noun, which takes an s unless there is one.
-pub(crate) fn counted(count: usize, noun: &str) -> String {
+#[must_use]
+pub fn counted(count: usize, noun: &str) -> String {
     let ending = if count == 1 { "" } else { "s" };
     format!("{count} {noun}{ending}")
 }

@@ -5,7 +5,8 @@
 //! memory to across the lanes, folded and merged by [`Fold`], and the results turned back eight rows at a time. Runs
 //! are kept so short that all of it stays in the nearest caches, and overlap where the blocks do not come out even:
 //! a lane costs nothing, and gives the same bits. There are as many lanes as one vector of the machine holds: with more,
-//! what is known of both halves of a window does not fit into 16 registers. So plain code takes two thirds of the time.
+//! what is known of both halves of a window does not fit into 16 registers. Plain code takes two thirds of what it
+//! takes with eight lanes.
 
 use super::Results;
 use super::fold::{Fold, Half, Side, merge};
@@ -14,7 +15,7 @@ use super::turn::{SIDE, Starts, Turn};
 /// The fewest rows of a run.
 const RUN: usize = 64;
 
-/// The most rows of a run of several blocks: with more, its results leave the second-level cache before they are turned.
+/// The most rows of a run that is made longer so that it ends with a line.
 const LONGEST: usize = 8 * RUN;
 
 /// How many rows after its variance a row's root is taken. A row that waited for its own root would fill the queues from

@@ -1,7 +1,8 @@
 //! The widest vectors the machine at hand has. What computes on them is plain Rust that the compiler turns into
 //! vector code for every x86-64, for AVX2 and for AVX-512, so all give the same bits. Measured: 48 features of a row are kept
 //! up in about 60 % of the time with AVX2, and no faster with AVX-512 (four columns fill 256 bits), so there is no third
-//! code for that; 48 columns of 10,000 rows take nine tenths of the time with AVX-512 and 1.7 times the time without either.
+//! code for that; 48 columns of 10,000 rows take 1.7 times the time without AVX2. With AVX-512 they took nine tenths when there
+//! were eight lanes for all; since then no such machine was at hand.
 
 use super::lockstep::{self, Memory};
 use super::{live, turn};
