@@ -1,7 +1,6 @@
 //! `Buffer`: one writer at a time, any number of readers.
 
-use std::sync::{Mutex, MutexGuard, TryLockError};
-
+use atomic_refcell::{AtomicRefCell, AtomicRefMut};
 use millstream_core::buffer::{Ask, Buffer, View};
 use millstream_core::error::Error;
 use millstream_core::rows::{Mode, Wanted};
@@ -51,7 +50,7 @@ const CAPACITY: i64 = 10_000;
 pub(crate) struct PyBuffer {
     /// Its lock is the claim of the one writer: nobody ever waits for it. In a place of its own, because the writer
     /// changes what lies beside the lock and readers need what lies beside the view.
-    writer: Box<Mutex<Writer>>,
+    writer: Box<AtomicRefCell<Writer>>,
     view: View,
 }
 
@@ -65,18 +64,14 @@ struct Writer {
 
 impl PyBuffer {
     /// The right to write, for the whole call: whoever comes second is refused.
-    fn claim(&self) -> PyResult<MutexGuard<'_, Writer>> {
-        match self.writer.try_lock() {
-            Ok(writer) => Ok(writer),
-            Err(TryLockError::Poisoned(poisoned)) => Ok(poisoned.into_inner()),
-            Err(TryLockError::WouldBlock) => Err(raise(Error::WriterBusy)),
-        }
+    fn claim(&self) -> PyResult<AtomicRefMut<'_, Writer>> {
+        self.writer.try_borrow_mut().map_err(|_| raise(Error::WriterBusy))
     }
 
     /// [`Writer::take`], if nobody else writes.
     #[inline(always)]
     pub(crate) fn take(&self, row: &Bound<'_, PyDict>) -> bool {
-        self.writer.try_lock().is_ok_and(|mut writer| writer.take(row))
+        self.writer.try_borrow_mut().is_ok_and(|mut writer| writer.take(row))
     }
 }
 
@@ -137,7 +132,7 @@ impl PyBuffer {
         let buffer =
             Buffer::new(capacity, columns.as_deref(), &windows, &lags, min_samples).map_err(raise)?;
         let view = buffer.view();
-        Ok(Self { writer: Box::new(Mutex::new(Writer { buffer, keys: Vec::new(), row: Vec::new() })), view })
+        Ok(Self { writer: Box::new(AtomicRefCell::new(Writer { buffer, keys: Vec::new(), row: Vec::new() })), view })
     }
 
     /// Takes in one row or many, or none of them; how many.

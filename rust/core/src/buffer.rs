@@ -1,5 +1,6 @@
 //! The newest rows of a stream, their declared features kept up as they arrive.
 
+mod lanes;
 mod numbers;
 
 use std::borrow::Cow;
@@ -10,10 +11,10 @@ use crate::compute::{Held, compute};
 use crate::error::{Error, Result, counted};
 use crate::features::{Called, Plan, Request};
 use crate::ring::{Kind, Reader, Ring, Snapshot};
-use crate::rolling::Live;
 use crate::rows::{MAX_CELLS, MAX_COLUMNS, Refusal, Texts, Values};
 use crate::slab::Numbers;
 use crate::table::{Column, Table};
+use lanes::Lanes;
 
 pub use numbers::NumberRows;
 
@@ -77,85 +78,6 @@ impl Described {
 struct Columns {
     described: Vec<Described>,
     plan: Plan,
-}
-
-/// Columns of numbers that are written, and whose features are kept up, together.
-struct Lanes {
-    columns: Vec<usize>,
-    /// Where their values stand; the features stand in the places after each.
-    places: Vec<usize>,
-    live: Live,
-    /// A row: the values, then each feature of all columns.
-    row: Vec<f64>,
-}
-
-impl Lanes {
-    /// Splits columns that come together into as few as there can be.
-    fn split(columns: &[(usize, usize)], plan: &Plan) -> Vec<Self> {
-        let (mut rest, mut all) = (columns, Vec::new());
-        while !rest.is_empty() {
-            let count = [4, 2, 1].into_iter().find(|count| *count <= rest.len()).unwrap_or(1);
-            let (now, later) = rest.split_at(count);
-            rest = later;
-            all.push(Self {
-                columns: now.iter().map(|(column, _)| *column).collect(),
-                places: now.iter().map(|(_, place)| *place).collect(),
-                live: Live::new(plan, count),
-                row: vec![0.0; count * (1 + plan.per_column())],
-            });
-        }
-        all
-    }
-
-    /// Takes in the values that `value` gives for each lane and its column, and writes them with their features if there
-    /// is a row of the ring `to` write to: one of those opened last.
-    #[inline(always)]
-    fn take(
-        &mut self,
-        sequence: u64,
-        value: impl Fn(usize, usize) -> f64,
-        to: Option<(&mut Ring<Columns>, usize)>,
-    ) {
-        match *self.columns {
-            [a] => self.keep_up(sequence, [value(0, a)], to),
-            [a, b] => self.keep_up(sequence, [value(0, a), value(1, b)], to),
-            [a, b, c, d] => {
-                self.keep_up(sequence, [value(0, a), value(1, b), value(2, c), value(3, d)], to);
-            }
-            _ => unreachable!("1, 2 or 4 columns"),
-        }
-    }
-
-    #[inline(always)]
-    fn keep_up<const L: usize>(
-        &mut self,
-        sequence: u64,
-        values: [f64; L],
-        to: Option<(&mut Ring<Columns>, usize)>,
-    ) {
-        let Some((into, features)) = self.row.split_first_chunk_mut::<L>() else {
-            unreachable!("a value for each")
-        };
-        *into = values;
-        let mut may_miss = values.iter().fold(false, |missing, value| missing | value.is_nan());
-        if !features.is_empty() {
-            may_miss |= self.live.push(sequence, &*into, features);
-        }
-        if let Some((ring, row)) = to {
-            let Ok(places) = <[usize; L]>::try_from(&*self.places) else { unreachable!("a place for each") };
-            ring.put_row(row, places, &self.row, may_miss);
-        }
-    }
-
-    /// The features of one column in the row taken in last.
-    fn features(&self, lane: usize) -> impl Iterator<Item = f64> {
-        let columns = self.columns.len();
-        self.row[columns..].iter().skip(lane).step_by(columns).copied()
-    }
-
-    fn memory_bytes(&self) -> usize {
-        size_of::<Self>() + self.live.memory_bytes() + size_of_val(&*self.row)
-    }
 }
 
 /// A ring of the newest rows, and the right to change it. Any number of [`View`]s read it meanwhile.
@@ -428,7 +350,7 @@ impl Buffer {
     fn keep_up(&mut self, columns: &[Source<'_>], from: usize, rows: usize) {
         let first = self.ring.written() - rows as u64;
         for lanes in &mut self.lanes {
-            let sources: Vec<_> = lanes.columns.iter().map(|at| columns[*at].numbers.as_deref()).collect();
+            let sources: Vec<_> = lanes.columns().iter().map(|at| columns[*at].numbers.as_deref()).collect();
             for row in 0..rows {
                 let value = |lane: usize, _| sources[lane].map_or(f64::NAN, |values| values[from + row]);
                 lanes.take(first + row as u64, value, Some((&mut self.ring, row)));
@@ -499,7 +421,7 @@ impl Buffer {
     /// Forgets the rows; columns, their types and the declared features stay.
     pub fn clear(&mut self) {
         self.ring.clear();
-        self.lanes.iter_mut().for_each(|lanes| lanes.live.reset());
+        self.lanes.iter_mut().for_each(|lanes| lanes.reset());
         self.count_memory();
     }
 }

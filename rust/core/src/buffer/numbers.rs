@@ -41,7 +41,7 @@ impl Buffer {
         self.write_row(row);
         if kept > 0 {
             for lanes in &self.lanes {
-                for (lane, column) in lanes.columns.iter().enumerate() {
+                for (lane, column) in lanes.columns().iter().enumerate() {
                     let features = lanes.features(lane).take(kept);
                     rest[column * kept..].iter_mut().zip(features).for_each(|(out, value)| *out = value);
                 }
