@@ -132,7 +132,10 @@ impl PyBuffer {
         let buffer =
             Buffer::new(capacity, columns.as_deref(), &windows, &lags, min_samples).map_err(raise)?;
         let view = buffer.view();
-        Ok(Self { writer: Box::new(AtomicRefCell::new(Writer { buffer, keys: Vec::new(), row: Vec::new() })), view })
+        Ok(Self {
+            writer: Box::new(AtomicRefCell::new(Writer { buffer, keys: Vec::new(), row: Vec::new() })),
+            view,
+        })
     }
 
     /// Takes in one row or many, or none of them; how many.
@@ -222,7 +225,12 @@ impl PyBuffer {
 
     /// The declared features of the newest row by name: rolling statistics, lags, deltas; None where missing.
     fn newest<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
-        let (names, values) = py.detach(|| self.view.newest());
+        let (names, values) = py.detach(|| {
+            let row = self.view.newest();
+            let mut values = vec![0.0; row.len()];
+            row.write(&mut values);
+            (row.names(), values)
+        });
         let newest = PyDict::new(py);
         for (name, value) in names.iter().zip(values) {
             newest.set_item(name, (!value.is_nan()).then_some(value))?;
@@ -243,7 +251,8 @@ impl PyBuffer {
     #[getter]
     fn newest_values<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         // Shorter than letting others run meanwhile would take.
-        array_of(py, &self.view.newest_values())
+        let row = self.view.newest();
+        array_of(py, row.len(), |values| row.write(values))
     }
 
     /// The names of the declared features, column by column.

@@ -92,11 +92,15 @@ pub(crate) fn read_column<T>(
     Ok(Some(read(unsafe { std::slice::from_raw_parts(head.data, length) })))
 }
 
-/// A read-only array that holds a copy of `values`.
-pub(crate) fn array_of<'py>(py: Python<'py>, values: &[f64]) -> PyResult<Bound<'py, PyAny>> {
+/// A read-only array of `len` values, which `write` puts into memory of zeros.
+pub(crate) fn array_of<'py>(
+    py: Python<'py>,
+    len: usize,
+    write: impl FnOnce(&mut [f64]),
+) -> PyResult<Bound<'py, PyAny>> {
     static INTERFACE: PyOnceLock<Interface> = PyOnceLock::new();
     let numpy = INTERFACE.get_or_try_init(py, || interface(py))?;
-    let length = values.len().cast_signed();
+    let length = len.cast_signed();
     // SAFETY: this is PyArray_New with the type it belongs to: one dimension, its own new memory.
     let array = unsafe {
         let none = ptr::null_mut();
@@ -107,7 +111,8 @@ pub(crate) fn array_of<'py>(py: Python<'py>, values: &[f64]) -> PyResult<Bound<'
     let head = array.as_ptr().cast::<ArrayHead>();
     // SAFETY: it is an array with room for as many values, and nobody else has it yet.
     unsafe {
-        ptr::copy_nonoverlapping(values.as_ptr(), (*head).data, values.len());
+        ptr::write_bytes((*head).data, 0, len);
+        write(std::slice::from_raw_parts_mut((*head).data, len));
         (*head).flags &= !WRITEABLE;
     }
     Ok(array)

@@ -1,6 +1,7 @@
 //! The newest rows of a stream, their declared features kept up as they arrive.
 
 mod lanes;
+mod newest;
 mod numbers;
 
 use std::borrow::Cow;
@@ -16,6 +17,7 @@ use crate::slab::Numbers;
 use crate::table::{Column, Table};
 use lanes::Lanes;
 
+pub use newest::NewestRow;
 pub use numbers::NumberRows;
 
 /// The most rows a buffer may hold.
@@ -518,17 +520,10 @@ impl View {
         names(&self.reader.snapshot())
     }
 
-    /// The declared features of the newest row, NaN where missing.
+    /// The newest row.
     #[must_use]
-    pub fn newest_values(&self) -> Vec<f64> {
-        values(&self.reader.snapshot())
-    }
-
-    /// The declared features of the newest row with their names.
-    #[must_use]
-    pub fn newest(&self) -> (Vec<String>, Vec<f64>) {
-        let rows = self.reader.snapshot();
-        (names(&rows), values(&rows))
+    pub fn newest(&self) -> NewestRow {
+        NewestRow(self.reader.snapshot())
     }
 
     /// The declared features.
@@ -579,18 +574,6 @@ fn names(rows: &Snapshot<Columns>) -> Vec<String> {
     let columns = rows.meta();
     let numeric = columns.described.iter().filter(|column| column.is_numeric());
     numeric.flat_map(|column| columns.plan.names(&column.name)).collect()
-}
-
-fn values(rows: &Snapshot<Columns>) -> Vec<f64> {
-    let Columns { described, plan } = &**rows.meta();
-    let count = plan.per_column();
-    let mut values = Vec::with_capacity(described.len() * count);
-    for column in described {
-        if let Holds::Numbers { place } = column.holds {
-            rows.newest(place + 1..place + 1 + count, &mut values);
-        }
-    }
-    values
 }
 
 fn original(rows: &Snapshot<Columns>, column: &Described) -> Column {

@@ -153,16 +153,18 @@ impl Numbers {
         }
     }
 
-    /// The values of a row in consecutive columns.
+    /// The values of a row in consecutive columns, from `first` on.
     ///
     /// # Safety
     /// The row is published.
     #[inline]
-    pub(super) unsafe fn read_row(&self, columns: Range<usize>, row: usize, out: &mut Vec<f64>) {
-        assert!(row < self.pitch && columns.end <= self.gaps.len(), "inside the cells");
+    pub(super) unsafe fn read_row(&self, first: usize, row: usize, out: &mut [f64]) {
+        assert!(row < self.pitch && first + out.len() <= self.gaps.len(), "inside the cells");
         let (cells, pitch) = (&*self.cells, self.pitch);
-        // SAFETY: inside the cells (asserted), and never written again (published).
-        out.extend(columns.map(|column| unsafe { get(cells, column * pitch + row) }));
+        for (column, out) in (first..).zip(out) {
+            // SAFETY: inside the cells (asserted), and never written again (published).
+            *out = unsafe { get(cells, column * pitch + row) };
+        }
     }
 
     /// The value of a row.

@@ -6,8 +6,9 @@
 //! no lock, and outlives later appends, clears and the ring itself. A segment outside the window is written
 //! anew only when nobody else holds it.
 //!
-//! - Invariant: a reader's list was the current one when it loaded the length (it looks at the list again after
-//!   it); else rows from before a clear could be joined to rows from after it.
+//! - Invariant: a reader's length was published before its list was replaced: lists are numbered, and the number of the
+//!   newest is stored after it and loaded after the length. Else rows from before a clear could be joined to rows from
+//!   after it.
 //! - Invariant: the writer drops a segment from the list after it published the rows that displace it.
 
 mod cells;

@@ -1,7 +1,6 @@
 //! What readers hold.
 
 use std::collections::BTreeMap;
-use std::ops::Range;
 
 #[cfg(not(loom))]
 use super::LARGEST;
@@ -11,11 +10,15 @@ use super::sync::{Arc, AtomicU64, Ordering, Swap};
 /// What writer and readers share. `M` describes the columns; it changes only together with the list.
 pub(super) struct Shared<M> {
     pub(super) list: Swap<List<M>>,
+    /// The list's number, stored with `Release` after the list.
+    pub(super) listed: AtomicU64,
     /// One past the sequence of the newest published row.
     pub(super) end: AtomicU64,
 }
 
 pub(super) struct List<M> {
+    /// One more than the list before.
+    pub(super) number: u64,
     /// In order, without gaps.
     pub(super) segments: Vec<Arc<Segment>>,
     /// Rows before it were cleared.
@@ -48,7 +51,7 @@ impl<M> Reader<M> {
         let mut list = self.shared.list.load();
         let end = loop {
             let end = self.shared.end.load(Ordering::Acquire);
-            if self.shared.list.is(&list) {
+            if self.shared.listed.load(Ordering::Acquire) <= list.number {
                 break end.min(list.end());
             }
             list = self.shared.list.load();
@@ -124,17 +127,17 @@ impl<M> Snapshot<M> {
         self.list.segments.iter().filter_map(piece).collect()
     }
 
-    /// Appends the newest values of consecutive columns of numbers that came together; NaN where missing.
-    pub fn newest(&self, places: Range<usize>, out: &mut Vec<f64>) {
+    /// The newest values of consecutive columns of numbers that came together, from `place` on; NaN where missing.
+    pub fn newest(&self, place: usize, out: &mut [f64]) {
         let segments = &self.list.segments;
         let newest = segments.iter().rev().find(|segment| segment.first < self.end && !self.is_empty());
-        match newest.and_then(|segment| Some((segment, segment.find(places.start)?))) {
+        match newest.and_then(|segment| Some((segment, segment.find(place)?))) {
             Some((segment, (Block::Numbers { cells, base }, column))) => {
                 let row = base + (self.end - 1 - segment.first) as usize;
                 // SAFETY: the rows of a snapshot are published.
-                unsafe { cells.read_row(column..column + places.len(), row, out) };
+                unsafe { cells.read_row(column, row, out) };
             }
-            _ => out.extend(places.map(|_| f64::NAN)),
+            _ => out.fill(f64::NAN),
         }
     }
 

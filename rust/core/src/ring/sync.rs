@@ -19,11 +19,6 @@ impl<T> Swap<T> {
         self.0.load_full()
     }
 
-    /// Whether it is still this one.
-    pub(crate) fn is(&self, value: &Arc<T>) -> bool {
-        Arc::ptr_eq(&self.0.load(), value)
-    }
-
     pub(crate) fn store(&self, value: T) {
         self.0.store(Arc::new(value));
     }
@@ -41,10 +36,6 @@ impl<T> Swap<T> {
 
     pub(crate) fn load(&self) -> Arc<T> {
         self.0.lock().expect("no panic under the lock").clone()
-    }
-
-    pub(crate) fn is(&self, value: &Arc<T>) -> bool {
-        Arc::ptr_eq(&self.0.lock().expect("no panic under the lock"), value)
     }
 
     pub(crate) fn store(&self, value: T) {

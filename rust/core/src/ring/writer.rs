@@ -40,8 +40,9 @@ impl<M> Ring<M> {
     /// A ring whose segments have at least `smallest` rows.
     pub(super) fn with_segments(capacity: usize, meta: M, smallest: usize) -> Self {
         let meta = Arc::new(meta);
-        let list = List { segments: Vec::new(), start: 0, meta: meta.clone() };
-        let shared = Arc::new(Shared { list: Swap::new(list), end: AtomicU64::new(0) });
+        let list = List { number: 0, segments: Vec::new(), start: 0, meta: meta.clone() };
+        let shared =
+            Arc::new(Shared { list: Swap::new(list), listed: AtomicU64::new(0), end: AtomicU64::new(0) });
         Self {
             shared,
             capacity,
@@ -202,8 +203,13 @@ impl<M> Ring<M> {
         self.changes += 1;
         self.newest = self.segments.last().map(|newest| newest.share());
         self.oldest_end = self.segments.first().map_or(u64::MAX, |oldest| oldest.end());
-        let list = List { segments: self.segments.clone(), start: self.start, meta: self.meta.clone() };
-        self.shared.list.store(list);
+        self.shared.list.store(List {
+            number: self.changes,
+            segments: self.segments.clone(),
+            start: self.start,
+            meta: self.meta.clone(),
+        });
+        self.shared.listed.store(self.changes, Ordering::Release);
     }
 
     /// A segment for the next rows, of which `wanted` are at hand.
