@@ -48,8 +48,8 @@ const CAPACITY: i64 = 10_000;
 /// and an outlier leaves with its row.
 #[pyclass(name = "Buffer", module = "millstream", frozen)]
 pub(crate) struct PyBuffer {
-    /// Its lock is the claim of the one writer: nobody ever waits for it. In a place of its own, because the writer
-    /// changes what lies beside the lock and readers need what lies beside the view.
+    /// To borrow it is the claim of the one writer: nobody ever waits for it. In a place of its own, because the writer
+    /// changes what lies beside the claim and readers need what lies beside the view.
     writer: Box<AtomicRefCell<Writer>>,
     view: View,
 }

@@ -7,7 +7,8 @@ use crate::error::{Error, Result, Step};
 #[cfg(test)]
 use crate::lag;
 use crate::name::Name;
-use crate::rolling::{self, Scratch, Series, Stat, Window};
+use crate::rolling::{self, LINE, Scratch, Series, Stat, Window, place_in_line};
+use crate::slab::pitch;
 
 /// The most windows, and the most lags, one request or buffer may have.
 pub const MAX_PERIODS: usize = 1_000;
@@ -296,8 +297,11 @@ impl Plan {
         let mut unwanted = std::mem::take(&mut scratch.unwanted);
         for (window, wanted) in self.windows.iter().zip(out.chunks_exact_mut(self.stats.len().max(1))) {
             let rows = wanted[0].len();
-            unwanted.resize(rows * (Stat::ALL.len() - wanted.len()), 0.0);
-            let mut spare = unwanted.chunks_exact_mut(rows.max(1));
+            let pitch = pitch(rows).max(1);
+            unwanted.resize(pitch * (Stat::ALL.len() - wanted.len()) + LINE, 0.0);
+            // At the same place of a line as what is wanted: all are written line by line together.
+            let start = (place_in_line(wanted[0]) + LINE - place_in_line(&unwanted)) % LINE;
+            let mut spare = unwanted[start..].chunks_exact_mut(pitch).map(|column| &mut column[..rows]);
             let mut wanted = self.stats.iter().zip(wanted).peekable();
             let out = Stat::ALL.map(|stat| match wanted.next_if(|(wanted, _)| **wanted == stat) {
                 Some((_, out)) => &mut **out,

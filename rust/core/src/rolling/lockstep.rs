@@ -10,7 +10,7 @@
 
 use super::Results;
 use super::fold::{Fold, Half, Side, merge};
-use super::turn::{SIDE, Starts, Turn};
+use super::turn::{SIDE, Starts, Turn, place_in_line};
 
 /// The fewest rows of a run.
 const RUN: usize = 64;
@@ -93,8 +93,8 @@ impl Weights {
 /// `count` rows of L values, each on one line of the cache: a vector that spans two lines costs two loads.
 fn rows_on_lines<const L: usize>(memory: &mut Vec<f64>, count: usize) -> &mut [[f64; L]] {
     memory.resize(count * L + SIDE - 1, 0.0);
-    let place = memory.as_ptr().addr() / size_of::<f64>() % SIDE;
-    memory[(SIDE - place) % SIDE..][..count * L].as_chunks_mut().0
+    let start = (SIDE - place_in_line(memory)) % SIDE;
+    memory[start..][..count * L].as_chunks_mut().0
 }
 
 /// The most blocks of `rows` rows to give to each lane of [`blocks`]: so many that all runs start at the same place of a
@@ -251,9 +251,10 @@ struct Written<'a, const L: usize> {
 impl<'a, const L: usize> Written<'a, L> {
     #[inline(always)]
     fn new(starts: &'a Starts<L>, all: usize, out: &Results<'_>) -> Self {
-        // All columns of a table begin at the same place of a line. Where one does not, its lines are written in two.
-        let phase = out[0].as_ptr().addr() / size_of::<f64>() % SIDE;
-        Self { starts, all, first: ((SIDE - phase) % SIDE).min(all), rows: 0 }
+        // All columns begin at the same place of a line, those that nobody asked for too: where one did not, each of its
+        // lines would be written in two.
+        let first = (SIDE - place_in_line(out[0])) % SIDE;
+        Self { starts, all, first: first.min(all), rows: 0 }
     }
 
     /// Writes what fills lines of the first `ready` rows of `results`.

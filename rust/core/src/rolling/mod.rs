@@ -33,6 +33,7 @@ pub(crate) use abreast::{ABREAST, FEW, abreast};
 pub use live::Live;
 pub use tail::{Series, tail};
 
+pub(crate) use turn::{SIDE as LINE, place_in_line};
 use widest::Widest;
 
 /// A statistic over a window of rows.

@@ -8,7 +8,12 @@ use super::Results;
 use super::widest::{Avx2, Avx512};
 
 /// As many values as a line of a cache holds.
-pub(super) const SIDE: usize = 8;
+pub(crate) const SIDE: usize = 8;
+
+/// How far from the start of a line of the cache values begin.
+pub(crate) fn place_in_line(values: &[f64]) -> usize {
+    values.as_ptr().addr() / size_of::<f64>() % SIDE
+}
 
 /// Neighbours in memory.
 type Line = [f64; SIDE];
