@@ -123,8 +123,7 @@ impl<const L: usize> Columns<L> {
     }
 
     #[inline(always)]
-    pub(super) fn push(&mut self, sequence: u64, values: &[f64], out: &mut [f64]) -> bool {
-        let Ok(values) = <&[f64; L]>::try_from(values) else { unreachable!("a value for each column") };
+    pub(super) fn push(&mut self, sequence: u64, values: &[f64; L], out: &mut [f64]) -> bool {
         assert_eq!(out.len(), L * (4 * self.windows.len() + self.features.len()), "a place for each feature");
         if self.next != Some(sequence) {
             self.windows.iter_mut().for_each(|window| window.place_at(sequence));
