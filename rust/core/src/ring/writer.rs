@@ -14,6 +14,8 @@ pub struct Ring<M> {
     kinds: Vec<Kind>,
     /// What the list holds, and the rows written but not yet published.
     segments: Vec<Arc<Segment>>,
+    /// Whether readers have their list.
+    shown: bool,
     /// The newest of them once more, for the writer alone: readers count themselves in and out beside the shared one.
     newest: Option<Segment>,
     /// Where the oldest of them ends.
@@ -48,6 +50,7 @@ impl<M> Ring<M> {
             capacity,
             kinds: Vec::new(),
             segments: Vec::new(),
+            shown: true,
             newest: None,
             oldest_end: u64::MAX,
             start: 0,
@@ -106,7 +109,8 @@ impl<M> Ring<M> {
         let segment = self.segment(wanted);
         let rows = segment.rows;
         self.segments.push(Arc::new(segment));
-        self.show();
+        self.know_ends();
+        self.shown = false;
         rows
     }
 
@@ -167,6 +171,9 @@ impl<M> Ring<M> {
     #[inline]
     pub fn publish(&mut self) {
         self.run = 0;
+        if !self.shown {
+            self.show();
+        }
         self.shared.end.store(self.written, Ordering::Release);
         let oldest = self.written.saturating_sub(self.capacity as u64);
         if self.oldest_end <= oldest {
@@ -177,7 +184,10 @@ impl<M> Ring<M> {
     #[cold]
     fn displace(&mut self, oldest: u64) {
         let gone = self.segments.iter().take_while(|segment| segment.end() <= oldest).count();
-        self.spare = self.segments.drain(..gone).next_back();
+        let mut gone = self.segments.drain(..gone);
+        self.spare = gone.next_back();
+        // Where rows come thousands at a time, as many segments will come with the next.
+        gone.for_each(|segment| segment.keep());
         self.show();
     }
 
@@ -199,10 +209,16 @@ impl<M> Ring<M> {
         self.show();
     }
 
-    fn show(&mut self) {
-        self.changes += 1;
+    fn know_ends(&mut self) {
         self.newest = self.segments.last().map(|newest| newest.share());
         self.oldest_end = self.segments.first().map_or(u64::MAX, |oldest| oldest.end());
+    }
+
+    #[cold]
+    fn show(&mut self) {
+        self.changes += 1;
+        self.shown = true;
+        self.know_ends();
         self.shared.list.store(List {
             number: self.changes,
             segments: self.segments.clone(),
