@@ -6,15 +6,13 @@
 use std::borrow::Cow;
 
 use millstream_core::error::Error;
-use millstream_core::matrix::Matrix;
 use millstream_core::rows::json;
 use millstream_core::rows::{Builder, Cell, Mode, Refusal, Wanted, write_json};
 use millstream_core::table::Table;
-use pyo3::buffer::{PyBuffer, ReadOnlyCell};
+use pyo3::buffer::PyBuffer;
 use pyo3::exceptions::{PyOverflowError, PyUnicodeEncodeError};
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::sync::PyOnceLock;
 use pyo3::types::{
     PyBool, PyByteArray, PyBytes, PyDict, PyFloat, PyInt, PyList, PyMapping, PyMemoryView, PySequence,
     PyString, PyTuple,
@@ -22,7 +20,7 @@ use pyo3::types::{
 
 use crate::arrow::{self, Others};
 use crate::error::raise;
-use crate::numpy::is_ndarray;
+use crate::numpy::{is_ndarray, matrix};
 use crate::table::PyTable;
 
 /// The items of one mapping; kept between rows.
@@ -359,28 +357,4 @@ pub(crate) fn without_mask<'py>(array: &Bound<'py, PyAny>) -> PyResult<Bound<'py
         return Ok(array.clone());
     }
     array.call_method1("astype", ("float64",))?.call_method1("filled", (f64::NAN,))
-}
-
-/// An array in whatever order, taken apart into columns in one go.
-fn matrix(data: &Bound<'_, PyAny>, floats: &PyBuffer<f64>, names: &[String]) -> PyResult<Table> {
-    let py = data.py();
-    let [rows, width] = *floats.shape() else { unreachable!("two dimensions") };
-    let copied;
-    let cells = if let Some(cells) = floats.as_slice(py) {
-        Matrix::Rows(cells)
-    } else if let Some(cells) = floats.as_fortran_slice(py) {
-        Matrix::Columns(cells)
-    } else {
-        copied = contiguous(data)?;
-        Matrix::Rows(copied.as_slice(py).unwrap_or_default())
-    };
-    Table::from_matrix(cells, rows, width, names, ReadOnlyCell::get).map_err(raise)
-}
-
-/// A copy row after row: NumPy makes one a dozen times as fast as Python's buffers do.
-fn contiguous(array: &Bound<'_, PyAny>) -> PyResult<PyBuffer<f64>> {
-    static CONTIGUOUS: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
-    let py = array.py();
-    let copy = CONTIGUOUS.import(py, "numpy", "ascontiguousarray")?.call1((array, intern!(py, "float64")))?;
-    PyBuffer::get(&copy)
 }

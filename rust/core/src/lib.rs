@@ -17,6 +17,7 @@ mod pages;
 pub mod ring;
 pub mod rolling;
 pub mod rows;
+mod simd;
 pub mod slab;
 #[cfg(not(loom))]
 pub mod table;

@@ -124,9 +124,9 @@ fn check_width(width: usize, names: &[String]) -> Result<()> {
 
 /// The row and the column of the first infinite number, row by row.
 #[cold]
-fn first_infinite(columns: &[&mut [f64]]) -> Option<(usize, usize)> {
+fn first_infinite<'a>(columns: impl Iterator<Item = &'a [f64]>) -> Option<(usize, usize)> {
     let first = |column: &[f64]| column.iter().position(|value| value.is_infinite());
-    columns.iter().enumerate().filter_map(|(place, column)| Some((first(column)?, place))).min()
+    columns.enumerate().filter_map(|(place, column)| Some((first(column)?, place))).min()
 }
 
 impl Table {
@@ -147,30 +147,21 @@ impl Table {
         Self { columns: columns.into(), range: 0..rows, named: true }
     }
 
-    /// A table of `rows` times `width` numbers, NaN where missing. `names` are those of the columns, or none; `number`
-    /// gives that of a cell.
+    /// A table of `rows` times `width` numbers, NaN where missing. `names` are those of the columns, or none.
     ///
     /// # Errors
     /// An infinite number, too many columns, or another number of columns than of names.
     ///
     /// # Panics
     /// If the matrix has another number of cells.
-    pub fn from_matrix<T>(
-        matrix: Matrix<'_, T>,
-        rows: usize,
-        width: usize,
-        names: &[String],
-        number: impl Fn(&T) -> f64,
-    ) -> Result<Self> {
+    pub fn from_matrix(matrix: Matrix<'_>, rows: usize, width: usize, names: &[String]) -> Result<Self> {
         check_width(width, names)?;
-        assert_eq!(matrix.cells().len(), rows * width, "a number for each cell");
         let name = |place: usize| names.get(place).cloned().unwrap_or_else(|| format!("column_{place}"));
         let pitch = pitch(rows);
         let mut slab = Slab::take(width * pitch);
-        let starts = slab.values().chunks_exact_mut(pitch.max(1)).take(width);
-        let mut columns: Vec<_> = starts.map(|column| &mut column[..rows]).collect();
-        if matrix.write(&mut columns, number)
-            && let Some((row, column)) = first_infinite(&columns)
+        let out = &mut slab.values()[..width * pitch];
+        if matrix.write(rows, width, out, pitch)
+            && let Some((row, column)) = first_infinite(out.chunks(pitch).map(|column| &column[..rows]))
         {
             let name = name(column);
             return Err(Error::cell(row as u64, &name, Refusal::Infinite.sentence("", &name)));
@@ -428,7 +419,7 @@ mod tests {
 
     fn of_rows(values: &[f64], width: usize, names: &[&str]) -> Result<Table> {
         let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
-        Table::from_matrix(Matrix::Rows(values), values.len() / width, width, &names, |value| *value)
+        Table::from_matrix(Matrix::Rows(values), values.len() / width, width, &names)
     }
 
     #[test]

@@ -26,8 +26,7 @@ fn memory_that_a_reader_held_serves_later_rows() {
     let mut buffer = Buffer::new(ROWS as i64, Some(&names), &[], &[], None).unwrap();
     let view = buffer.view();
     let rows = vec![0.25; 2 * ROWS];
-    let table =
-        Table::from_matrix(millstream_core::matrix::Matrix::Rows(&rows), ROWS, 2, &[], |value| *value);
+    let table = Table::from_matrix(millstream_core::matrix::Matrix::Rows(&rows), ROWS, 2, &[]);
     buffer.append(&table.unwrap()).unwrap();
     let (held, at) = whole(&view);
     for _ in 0..5 {

@@ -143,10 +143,16 @@ impl Numbers {
     /// # Safety
     /// The caller is the only writer, and none of the rows is published.
     pub(super) unsafe fn write_column(&self, column: usize, row: usize, values: &[f64]) {
+        const PIECE: usize = 1_024;
         assert!(row + values.len() <= self.pitch && column < self.gaps.len(), "inside the cells");
-        // SAFETY: inside the cells (asserted); nobody reads or writes them (the caller).
-        unsafe { self.set_run(column * self.pitch + row, values) };
-        if values.iter().fold(false, |missing, value| missing | value.is_nan()) {
+        let mut any_missing = false;
+        // In pieces that are still in the nearest cache when they are looked at.
+        for (at, piece) in (row..).step_by(PIECE).zip(values.chunks(PIECE)) {
+            // SAFETY: inside the cells (asserted); nobody reads or writes them (the caller).
+            unsafe { self.set_run(column * self.pitch + at, piece) };
+            any_missing |= piece.iter().fold(false, |missing, value| missing | value.is_nan());
+        }
+        if any_missing {
             let missing = || values.iter().enumerate().filter(|(_, value)| value.is_nan());
             let ends = [missing().next(), missing().next_back()];
             ends.into_iter().flatten().for_each(|(at, _)| self.note_missing(column, row + at));

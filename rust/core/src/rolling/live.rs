@@ -10,8 +10,8 @@
 
 use super::Window;
 use super::fold::{Fold, Half, Side, merge, merge_counted};
-use super::widest::Widest;
 use crate::features::{Feature, Plan};
+use crate::simd::Widest;
 
 /// The state that the next row's features of some columns rest on. A new one has seen no rows: what came before
 /// counts as missing.

@@ -10,7 +10,7 @@
 
 use super::Results;
 use super::fold::{Fold, Half, Side, merge};
-use super::turn::{SIDE, Starts, Turn, place_in_line};
+use crate::simd::turn::{SIDE, Starts, Turn, place_in_line};
 
 /// The fewest rows of a run.
 const RUN: usize = 64;
@@ -92,7 +92,10 @@ impl Weights {
 
 /// `count` rows of L values, each on one line of the cache: a vector that spans two lines costs two loads.
 fn rows_on_lines<const L: usize>(memory: &mut Vec<f64>, count: usize) -> &mut [[f64; L]] {
-    memory.resize(count * L + SIDE - 1, 0.0);
+    let numbers = count * L + SIDE - 1;
+    if memory.len() < numbers {
+        memory.resize(numbers, 0.0); // never shortened: it would be zeroed anew for the next window
+    }
     let start = (SIDE - place_in_line(memory)) % SIDE;
     memory[start..][..count * L].as_chunks_mut().0
 }

@@ -16,6 +16,7 @@
 #[cfg(not(loom))]
 mod abreast;
 mod block;
+mod dispatch;
 mod fold;
 mod live;
 mod lockstep;
@@ -25,16 +26,13 @@ mod part;
 mod tail;
 #[cfg(test)]
 mod tests;
-mod turn;
-mod widest;
 
 #[cfg(not(loom))]
 pub(crate) use abreast::{ABREAST, FEW, abreast};
 pub use live::Live;
 pub use tail::{Series, tail};
 
-pub(crate) use turn::{SIDE as LINE, place_in_line};
-use widest::Widest;
+use crate::simd::Widest;
 
 /// A statistic over a window of rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -96,6 +94,8 @@ pub type Results<'a> = [&'a mut [f64]; 4];
 
 /// Memory the kernel works in, kept between calls so that no call pays for fresh pages.
 pub struct Scratch {
+    machine: Widest,
+    /// What it works on now.
     widest: Widest,
     lockstep: lockstep::Memory,
     suffix: Vec<part::Part>,
@@ -112,9 +112,10 @@ impl Default for Scratch {
 }
 
 impl Scratch {
-    fn on(widest: Widest) -> Self {
+    fn on(machine: Widest) -> Self {
         Self {
-            widest,
+            machine,
+            widest: machine,
             lockstep: lockstep::Memory::default(),
             suffix: Vec::new(),
             #[cfg(not(loom))]
@@ -126,6 +127,7 @@ impl Scratch {
     /// Whether results are to go past the caches, because there are more of them than caches hold.
     pub(crate) fn past_caches(&mut self, past: bool) {
         self.lockstep.past_caches = past;
+        self.widest = self.machine.for_answers(past);
     }
 
     /// The bytes it holds.

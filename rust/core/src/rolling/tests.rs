@@ -1,7 +1,7 @@
 use super::naive::naive;
-use super::widest::Widest;
 use super::{Live, Scratch, Series, Window, tail};
 use crate::features::Plan;
+use crate::simd::Widest;
 use proptest::prelude::*;
 
 fn kernel(values: &[f64], first_sequence: u64, window: Window) -> [Vec<f64>; 4] {

@@ -3,9 +3,8 @@
 #[cfg(target_arch = "x86_64")]
 use std::ptr::NonNull;
 
-use super::Results;
 #[cfg(target_arch = "x86_64")]
-use super::widest::{Avx2, Avx512};
+use super::{Avx2, Avx512};
 
 /// As many values as a line of a cache holds.
 pub(crate) const SIDE: usize = 8;
@@ -23,7 +22,7 @@ type Square<const L: usize> = [[f64; L]; SIDE];
 
 /// Where in a column the line of each lane goes.
 #[derive(Clone, Copy)]
-pub(super) struct Starts<const L: usize> {
+pub(crate) struct Starts<const L: usize> {
     starts: [usize; L],
     last: usize,
     past_caches: bool,
@@ -31,17 +30,17 @@ pub(super) struct Starts<const L: usize> {
 
 impl<const L: usize> Starts<L> {
     /// `past_caches`: whole lines go to memory without a look at what stood there, and are in no cache then.
-    pub(super) fn new(starts: [usize; L], past_caches: bool) -> Self {
+    pub(crate) fn new(starts: [usize; L], past_caches: bool) -> Self {
         Self { starts, last: starts.into_iter().fold(0, usize::max), past_caches }
     }
 
-    pub(super) fn get(&self) -> &[usize; L] {
+    pub(crate) fn get(&self) -> &[usize; L] {
         &self.starts
     }
 }
 
 /// Who turns squares of L lanes.
-pub(super) trait Turn<const L: usize>: Copy {
+pub(crate) trait Turn<const L: usize>: Copy {
     /// Value `i` of line `j` becomes that of lane `j` in row `i`.
     fn across(self, lines: [&Line; L], square: &mut Square<L>);
 
@@ -53,7 +52,7 @@ pub(super) trait Turn<const L: usize>: Copy {
     /// the third-level cache in some 50 ns, which no store can hide behind 31 others. A fifth of the time of a large
     /// answer; nothing goes through the caches that is to go past them.
     #[inline(always)]
-    fn fetch(self, _: &Starts<L>, _row: usize, _: &Results<'_>) {}
+    fn fetch(self, _: &Starts<L>, _row: usize, _: &[&mut [f64]; 4]) {}
 
     /// Ends what was written with these starts.
     #[inline(always)]
@@ -62,7 +61,7 @@ pub(super) trait Turn<const L: usize>: Copy {
 
 /// In plain Rust. The compiler makes single moves of it, which costs a third of a kernel's time; hence the twins.
 #[derive(Clone, Copy)]
-pub(super) struct Plainly;
+pub(crate) struct Plainly;
 
 impl<const L: usize> Turn<L> for Plainly {
     #[inline(always)]
@@ -95,7 +94,7 @@ impl Turn<4> for Avx2 {
     }
 
     #[inline(always)]
-    fn fetch(self, starts: &Starts<4>, row: usize, out: &Results<'_>) {
+    fn fetch(self, starts: &Starts<4>, row: usize, out: &[&mut [f64]; 4]) {
         fetch(starts, row, out);
     }
 
@@ -120,7 +119,7 @@ impl Turn<8> for Avx512 {
     }
 
     #[inline(always)]
-    fn fetch(self, starts: &Starts<8>, row: usize, out: &Results<'_>) {
+    fn fetch(self, starts: &Starts<8>, row: usize, out: &[&mut [f64]; 4]) {
         fetch(starts, row, out);
     }
 
@@ -157,7 +156,7 @@ fn places<const L: usize>(
 
 #[cfg(target_arch = "x86_64")]
 #[inline(always)]
-fn fetch<const L: usize>(starts: &Starts<L>, row: usize, out: &Results<'_>) {
+fn fetch<const L: usize>(starts: &Starts<L>, row: usize, out: &[&mut [f64]; 4]) {
     use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
     if starts.past_caches {
         return;
@@ -295,7 +294,7 @@ fn eighths(rows: [std::arch::x86_64::__m512d; 8]) -> [std::arch::x86_64::__m512d
 #[cfg(test)]
 mod tests {
     use super::{Plainly, SIDE, Square, Starts, Turn};
-    use crate::rolling::widest::Widest;
+    use crate::simd::Widest;
 
     fn there_and_back<const L: usize>(turn: impl Turn<L>, widest: Widest) {
         let lines: [[f64; SIDE]; L] = std::array::from_fn(|j| std::array::from_fn(|i| (10 * i + j) as f64));

@@ -1,57 +1,27 @@
-//! The widest vectors the machine at hand has. What computes on them is plain Rust that the compiler turns into
-//! vector code for every x86-64, for AVX2 and for AVX-512, so all give the same bits. Measured: 48 features of a row are kept
-//! up in about 60 % of the time with AVX2, and no faster with AVX-512 (four columns fill 256 bits), so there is no third
-//! code for that; 48 columns of 10,000 rows take 1.7 times the time without AVX2. With AVX-512 they took nine tenths when there
-//! were eight lanes for all; since then no such machine was at hand.
+//! The kernels on the widest vectors the machine at hand has. Measured: 48 features of a row are kept up in about 60 % of
+//! the time with AVX2, and no faster with AVX-512 (four columns fill 256 bits), so there is no third code for that; 48
+//! columns of 10,000 rows take 1.7 times the time without AVX2. With AVX-512 they take 5 % more, and 100,000 rows nine
+//! tenths.
 
+use super::live;
 use super::lockstep::{self, Memory};
-use super::{live, turn};
+use crate::simd::Widest;
+use crate::simd::turn::Plainly;
+#[cfg(target_arch = "x86_64")]
+use crate::simd::{Avx2, Avx512};
 
 /// Lanes of plain Rust: every x86-64 and every ARM has vectors of two values.
 const PLAIN_LANES: usize = 2;
 
-/// Which code a machine runs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Widest {
-    /// What the build's target has.
-    Any,
-    /// 256-bit vectors.
-    #[cfg(target_arch = "x86_64")]
-    Avx2(Avx2),
-    /// 512-bit vectors.
-    #[cfg(target_arch = "x86_64")]
-    Avx512(Avx512),
-}
-
-/// Proof that the machine has AVX2.
-#[cfg(target_arch = "x86_64")]
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Avx2(());
-
-/// Proof that the machine has AVX2 and AVX-512, with short vectors and all operations on 64 bits.
-#[cfg(target_arch = "x86_64")]
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Avx512(());
-
 impl Widest {
-    pub(super) fn of_this_machine() -> Self {
-        Self::all().next().unwrap_or(Self::Any)
-    }
-
-    /// All there are on this machine, the widest first.
-    pub(super) fn all() -> impl Iterator<Item = Self> {
-        #[cfg(all(target_arch = "x86_64", not(miri)))]
-        let wide = {
-            let avx2 = is_x86_feature_detected!("avx2");
-            let avx512 = avx2
-                && is_x86_feature_detected!("avx512f")
-                && is_x86_feature_detected!("avx512vl")
-                && is_x86_feature_detected!("avx512dq");
-            [avx512.then_some(Self::Avx512(Avx512(()))), avx2.then_some(Self::Avx2(Avx2(())))]
-        };
-        #[cfg(not(all(target_arch = "x86_64", not(miri))))]
-        let wide = [None];
-        wide.into_iter().flatten().chain([Self::Any])
+    /// For answers that go past the caches, or for others: what AVX-512 gains is that each of its stores is a whole line
+    /// of the caches.
+    pub(super) fn for_answers(self, past_caches: bool) -> Self {
+        match self {
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512(avx512) if !past_caches => Self::Avx2(avx512.into()),
+            widest => widest,
+        }
     }
 
     /// How many blocks [`Widest::blocks`] takes side by side: as many as a vector has values.
@@ -68,15 +38,15 @@ impl Widest {
     /// [`lockstep::blocks`].
     pub(super) fn blocks(self, values: &[f64], rows: usize, memory: &mut Memory, out: super::Results<'_>) {
         match self {
-            Self::Any => lockstep::blocks::<PLAIN_LANES>(values, rows, turn::Plainly, memory, out),
+            Self::Any => lockstep::blocks::<PLAIN_LANES>(values, rows, Plainly, memory, out),
             // SAFETY: the proof is made only where the machine was found to have AVX2.
             #[cfg(target_arch = "x86_64")]
             Self::Avx2(avx2) => unsafe { blocks_avx2(values, rows, avx2, memory, out) },
             // Half of the lanes would be empty.
             // SAFETY: who has AVX-512 has AVX2.
             #[cfg(target_arch = "x86_64")]
-            Self::Avx512(_) if out[0].len() / rows <= 4 => unsafe {
-                blocks_avx2(values, rows, Avx2(()), memory, out);
+            Self::Avx512(avx512) if out[0].len() / rows <= 4 => unsafe {
+                blocks_avx2(values, rows, avx512.into(), memory, out);
             },
             // SAFETY: the proof is made only where the machine was found to have it.
             #[cfg(target_arch = "x86_64")]
