@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use millstream_core::compute::{Held, compute};
+use millstream_core::compute::compute_of;
 use millstream_core::error::Error;
 use millstream_core::features::{Called, Plan, Request};
 use millstream_core::slab::{Numbers, Slab};
@@ -107,8 +107,7 @@ fn of_table(plan: &Plan, table: &Table) -> Table {
     let numbers = columns.filter_map(|(place, column)| Some((column.name(), table.floats(place)?)));
     let (names, columns): (Vec<_>, Vec<_>) = numbers.unzip();
     let rows = if columns.is_empty() { 0 } else { table.len() };
-    let held = Held { columns: columns.len(), rows, first_sequence: 0 };
-    let computed = compute(plan, held, rows, |column, values| values.copy_from_slice(&columns[column]));
+    let computed = compute_of(plan, &columns, rows);
     let names = names.into_iter().map(|column: &str| if column.is_empty() { "value" } else { column });
     let names = plan.names_of(names).into_iter();
     Table::new(names.zip(computed).map(|(name, values)| Column::numbers(name, values)).collect(), rows)

@@ -4,6 +4,7 @@
 //! before it, then what is computed from them. So a lag is no work at all: it is its column, looked at from
 //! `period` rows earlier.
 
+use std::borrow::Cow;
 use std::cell::RefCell;
 use std::sync::Arc;
 
@@ -45,8 +46,7 @@ pub fn compute(
     let layout = Layout::new(plan, held, rows);
     let mut slab = Slab::take(layout.len());
     let (sources, results) = slab.values().split_at_mut(layout.sources());
-    // One at a time, a long column is still in the caches when its features are computed.
-    let together = if rows <= FEW { ABREAST } else { 1 };
+    let together = together(rows);
     for first in (0..held.columns).step_by(together) {
         let columns = first..held.columns.min(first + together);
         let places = |of_one: usize| columns.start * of_one..columns.end * of_one;
@@ -56,14 +56,46 @@ pub fn compute(
             before.fill(f64::NAN);
             fill(column, values);
         }
-        work_out(plan, held, &layout, sources, &mut results[places(layout.results * layout.result)]);
+        let sources = sources.chunks(layout.source).map(|source| &source[..layout.padded]);
+        work_out(plan, held, &layout, sources, &mut results[places(layout.of_one())]);
     }
     layout.numbers(plan, &Arc::new(slab))
 }
 
-/// Computes what is no lag, of some columns.
-fn work_out(plan: &Plan, held: Held, layout: &Layout, sources: &[f64], results: &mut [f64]) {
-    let sources = sources.chunks(layout.source).map(|source| &source[..layout.padded]);
+/// The features of all rows of some columns, the first of which has sequence 0. Where no lag is wanted, which shows the
+/// column itself, they are read where they stand: of ten million rows the copy takes a tenth of the time.
+///
+/// # Panics
+/// If the columns are not `rows` long.
+pub fn compute_of(plan: &Plan, columns: &[Cow<'_, [f64]>], rows: usize) -> Vec<Numbers> {
+    let held = Held { columns: columns.len(), rows, first_sequence: 0 };
+    let results_of_one = Layout::new(plan, held, rows).of_one();
+    if !plan.lags().is_empty() || rows == 0 || results_of_one == 0 {
+        return compute(plan, held, rows, |column, values| values.copy_from_slice(&columns[column]));
+    }
+    let layout = Layout { source: 0, ..Layout::new(plan, held, rows) };
+    let mut slab = Slab::take(layout.len());
+    let together = together(rows);
+    let results = slab.values()[..layout.len()].chunks_mut(together * results_of_one);
+    for (columns, results) in columns.chunks(together).zip(results) {
+        work_out(plan, held, &layout, columns.iter().map(|column| &column[..rows]), results);
+    }
+    layout.numbers(plan, &Arc::new(slab))
+}
+
+/// How many columns at a time: one at a time, a long column is still in the caches when its features are computed.
+fn together(rows: usize) -> usize {
+    if rows <= FEW { ABREAST } else { 1 }
+}
+
+/// Computes what is no lag, of some columns with the missing values before each.
+fn work_out<'a>(
+    plan: &Plan,
+    held: Held,
+    layout: &Layout,
+    sources: impl ExactSizeIterator<Item = &'a [f64]> + Clone,
+    results: &mut [f64],
+) {
     let mut results: Vec<&mut [f64]> =
         results.chunks_mut(layout.result).map(|result| &mut result[..layout.rows]).collect();
     let mut rolling = Vec::with_capacity(sources.len());
@@ -118,8 +150,13 @@ impl Layout {
         self.columns * self.source
     }
 
+    /// What the results of one column take.
+    fn of_one(&self) -> usize {
+        self.results * self.result
+    }
+
     fn len(&self) -> usize {
-        self.sources() + self.columns * self.results * self.result
+        self.sources() + self.columns * self.of_one()
     }
 
     fn numbers(&self, plan: &Plan, slab: &Arc<Slab>) -> Vec<Numbers> {
@@ -161,10 +198,11 @@ impl Scratch {
 
 #[cfg(test)]
 mod tests {
-    use super::{Held, compute};
+    use super::{Held, compute, compute_of};
     use crate::features::{Called, Feature, Plan, Request};
     use crate::rolling::{Scratch, Series, Window, tail};
     use proptest::prelude::*;
+    use std::borrow::Cow;
 
     fn of_one(
         feature: Feature,
@@ -228,6 +266,14 @@ mod tests {
                 }
             }
             prop_assert!(got.next().is_none());
+            let standing: Vec<_> = columns.iter().map(|column| Cow::Borrowed(&column[..held])).collect();
+            let all = compute_of(&plan, &standing, held);
+            prop_assert_eq!(all.len(), columns.len() * plan.per_column());
+            let wants = columns.iter().flat_map(|column| plan.features().map(move |feature| (column, feature)));
+            for (got, (column, feature)) in all.into_iter().zip(wants) {
+                let want = of_one(feature, &column[..held], samples, 0, held);
+                prop_assert_eq!(bits(&got), bits(&want), "{:?}", feature);
+            }
         }
     }
 }
