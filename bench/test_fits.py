@@ -29,7 +29,7 @@ FITS: dict[str, dict[str, Any]] = {
     },
 }
 if not SMOKE:  # suod takes seconds for few rows too, and torch alone takes seconds to begin
-    FITS["suod"] = {"data": CHANCE.normal(size=(20_000, 4)).round(6).tolist()}
+    FITS["suod"] = {"data": CHANCE.normal(size=(80_000, 4)).round(6).tolist()}
     FITS["autoencoder"] = {"data": CHANCE.normal(size=(5_000, 8)).round(6).tolist(), "epochs": 60}
 
 
