@@ -28,7 +28,7 @@ FITS: dict[str, dict[str, Any]] = {
         "contamination": 0.5,
     },
 }
-if not SMOKE:  # suod takes seconds for few rows too, and torch alone takes seconds to begin
+if not SMOKE:  # 300 requests must be over before they are; torch alone takes seconds to begin
     FITS["suod"] = {"data": CHANCE.normal(size=(80_000, 4)).round(6).tolist()}
     FITS["autoencoder"] = {"data": CHANCE.normal(size=(5_000, 8)).round(6).tolist(), "epochs": 60}
 

@@ -1,5 +1,6 @@
 """ms.Buffer against a plain list of rows."""
 
+import itertools
 import json
 import threading
 from typing import Any
@@ -290,6 +291,27 @@ def test_any_program_gives_the_rows_and_features_of_a_plain_list(
             for stat in ("mean", "std"):
                 want = whole[f"value_rolling_{stat}_{window}"][len(held) - len(kept) :]
                 np.testing.assert_allclose(table[f"{name}_rolling_{stat}_{window}"], want, rtol=1e-11, atol=1e-12)
+
+
+@pytest.mark.parametrize("known", [False, True], ids=["at once", "seen as nulls before"])
+def test_columns_of_every_kind_stand_in_any_order(known: bool) -> None:
+    makes = {"n": lambda: float(RNG.normal()), "s": lambda: str(RNG.integers(9)), "b": lambda: bool(RNG.integers(2))}
+    for kinds in (kinds for width in range(1, 6) for kinds in itertools.product("nsb", repeat=width)):
+        names = [f"{kind}{place}" for place, kind in enumerate(kinds)]
+        held = [{name: makes[name[0]]() for name in names} for _ in range(6)]
+        buffer = Buffer(10, None, [2], [1])
+        if known:
+            buffer.append([dict.fromkeys(names)])
+        buffer.append(held[:3])
+        buffer.append(held[3])
+        buffer.append(held[4:])
+        table = buffer.features(include_deltas=True, tail=len(held))
+        assert rows(buffer.snapshot(len(held))) == held, kinds
+        for name in (name for name in names if name[0] == "n"):
+            values = np.array([row[name] for row in held])
+            np.testing.assert_array_equal(table[f"{name}_lag_1"][1:], values[:-1])
+            np.testing.assert_array_equal(table[f"{name}_delta_1"][1:], np.diff(values))
+            np.testing.assert_array_equal(table[f"{name}_rolling_max_2"][1:], np.maximum(values[1:], values[:-1]))
 
 
 def test_readers_never_see_a_torn_row() -> None:

@@ -180,3 +180,9 @@ def test_what_an_array_masks_is_missing(kind: str) -> None:
     table = rolling(rows, [2], ["max"], 1)
     np.testing.assert_array_equal(table["column_1_rolling_max_2"], [np.nan, 3])
     np.testing.assert_array_equal(rolling(rows[0], [2], ["max"], 1)["value_rolling_max_2"], [1, 1])
+
+
+def test_a_masked_cell_is_missing() -> None:
+    array = np.ma.array([[1.0, 999.0], [2.0, 3.0]], mask=[[False, True], [False, False]])
+    for one_by_one in ([{"a": row[0], "b": row[1]} for row in array], [[row[0], row[1]] for row in array]):
+        np.testing.assert_array_equal(read_rows(one_by_one).matrix(), [[1, np.nan], [2, 3]])

@@ -101,7 +101,8 @@ pub(crate) fn read_column<T>(
 
 /// An array in whatever order, taken apart into columns in one go.
 pub(crate) fn matrix(data: &Bound<'_, PyAny>, floats: &PyBuffer<f64>, names: &[String]) -> PyResult<Table> {
-    // SAFETY: a ReadOnlyCell<f64> is laid out as an f64, and nothing in Python runs while they are read.
+    // SAFETY: a ReadOnlyCell<f64> is laid out as an f64. Nothing in Python runs while they are read; that no thread writes
+    // them without the interpreter is the caller's, as for all of NumPy.
     let numbers = |cells: &[ReadOnlyCell<f64>]| unsafe {
         std::slice::from_raw_parts(cells.as_ptr().cast::<f64>(), cells.len())
     };

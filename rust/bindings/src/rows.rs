@@ -292,6 +292,10 @@ fn long_integer(integer: &Bound<'_, PyInt>) -> PyResult<Cell> {
 #[cold]
 fn stage_other(builder: &mut Builder, place: usize, value: &Bound<'_, PyAny>) -> PyResult<()> {
     if value.hasattr("__array_interface__")? && value.hasattr("ndim")? && value.getattr("ndim")?.eq(0)? {
+        if value.hasattr("mask")? && value.getattr("mask")?.is_truthy()? {
+            builder.stage(place, Cell::Missing); // a cell of a masked array
+            return Ok(());
+        }
         let item = value.call_method0("item")?;
         if !item.get_type().is(value.get_type()) {
             return stage_any(builder, place, &item);

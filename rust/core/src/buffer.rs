@@ -295,11 +295,15 @@ impl Buffer {
     fn add_places(&mut self, kinds: &[Kind], new: impl Iterator<Item = usize>) {
         let columns = Columns { described: self.columns.clone(), plan: self.plan.clone() };
         self.ring.add_columns(kinds, columns);
-        let place = |at: usize| match self.columns[at].holds {
-            Holds::Numbers { place } => Some((at, place)),
-            _ => None,
-        };
-        self.lanes.extend(Lanes::split(&new.filter_map(place).collect::<Vec<_>>(), &self.plan));
+        let new: Vec<_> = new.map(|at| (at, self.columns[at].holds)).collect();
+        // Side by side are columns of one block of the ring, which a column of texts ends.
+        for run in new.split(|(_, holds)| matches!(holds, Holds::Texts { .. })) {
+            let number = |(at, holds): &(usize, Holds)| match *holds {
+                Holds::Numbers { place } => Some((*at, place)),
+                _ => None,
+            };
+            self.lanes.extend(Lanes::split(&run.iter().filter_map(number).collect::<Vec<_>>(), &self.plan));
+        }
     }
 
     fn write(&mut self, table: &Table, sources: &[Option<usize>]) {

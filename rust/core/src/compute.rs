@@ -1,8 +1,8 @@
 //! The features of whole columns, computed when they are asked for.
 //!
-//! All of an answer stands in one [`Slab`]: first the columns themselves, each with room for missing values
-//! before it, then what is computed from them. So a lag is no work at all: it is its column, looked at from
-//! `period` rows earlier.
+//! All of an answer stands in one [`Slab`]: first the columns themselves where lags are wanted, each with room for
+//! missing values before it, then what is computed from them. So a lag is no work at all: it is its column, looked at
+//! from `period` rows earlier.
 
 use std::borrow::Cow;
 use std::cell::RefCell;
@@ -11,11 +11,8 @@ use std::sync::Arc;
 use crate::features::{Feature, Plan};
 use crate::lag;
 use crate::rolling::{ABREAST, FEW, Scratch, Series};
+use crate::simd::CACHED;
 use crate::slab::{Numbers, Slab, pitch};
-
-/// An answer of more numbers than this goes past the caches: of 16 MiB, about half of what a machine's last cache
-/// holds. It is in none of them then, but 20 MB take three quarters of the time, and 100 MB half of it.
-const CACHED: usize = (16 << 20) / size_of::<f64>();
 
 /// The rows that features are computed from.
 #[derive(Clone, Copy)]
@@ -123,6 +120,8 @@ struct Layout {
     rows: usize,
     /// From one column to the next.
     source: usize,
+    /// A column.
+    held: usize,
     /// A column with the missing values before it.
     padded: usize,
     /// What is computed of each column.
@@ -133,13 +132,15 @@ struct Layout {
 
 impl Layout {
     fn new(plan: &Plan, held: Held, rows: usize) -> Self {
-        let longest = plan.lag_features().map(Feature::rows).max().unwrap_or(0);
+        // A lag beyond the rows held shows missing values alone, as does that of all of them.
+        let longest = plan.lag_features().map(Feature::rows).max().unwrap_or(0).min(held.rows);
         let padded = held.rows.max(rows + longest);
         let results = plan.features().filter(|feature| !matches!(feature, Feature::Lag { .. })).count();
         Self {
             columns: held.columns,
             rows,
             source: pitch(padded),
+            held: held.rows,
             padded,
             results,
             result: pitch(rows.max(1)),
@@ -166,7 +167,7 @@ impl Layout {
             let newest = column * self.source + self.padded - self.rows;
             for feature in plan.features() {
                 let start = match feature {
-                    Feature::Lag { rows } => newest - rows,
+                    Feature::Lag { rows } => newest - rows.min(self.held),
                     _ => {
                         result += self.result;
                         result - self.result
@@ -180,7 +181,7 @@ impl Layout {
 }
 
 impl Scratch {
-    /// The most bytes of it a thread keeps.
+    /// The most bytes of it a thread keeps: those of windows of thousands of rows.
     const KEPT: usize = 1 << 20;
 
     /// Works with the thread's own.

@@ -8,7 +8,7 @@ use crate::error::{Error, Result, Step};
 use crate::lag;
 use crate::name::Name;
 use crate::rolling::{self, Scratch, Series, Stat, Window};
-use crate::simd::turn::{SIDE as LINE, place_in_line};
+use crate::simd::{LINE, place_in_line};
 use crate::slab::pitch;
 
 /// The most windows, and the most lags, one request or buffer may have.

@@ -2,8 +2,8 @@
 
 #[cfg(target_arch = "x86_64")]
 use crate::simd::Avx2;
-use crate::simd::Widest;
 use crate::simd::turn::{Plainly, SIDE, Starts, Turn};
+use crate::simd::{CACHED, Widest};
 
 /// Numbers of a matrix.
 #[derive(Clone, Copy)]
@@ -14,10 +14,6 @@ pub enum Matrix<'a> {
     Columns(&'a [f64]),
 }
 
-/// More numbers than this go past the caches, which would bring in each line before it is written over: a million rows
-/// of four in 85 % of the time.
-const CACHED: usize = (16 << 20) / size_of::<f64>();
-
 impl Matrix<'_> {
     /// Writes its columns of `rows` numbers to `out`, one from each of `pitch` places on, and leaves what is between two
     /// of them as it is; whether a number is infinite.
@@ -25,6 +21,8 @@ impl Matrix<'_> {
     /// # Panics
     /// If it has other than `rows` times `width` numbers, or they do not fit.
     pub(crate) fn write(self, rows: usize, width: usize, out: &mut [f64], pitch: usize) -> bool {
+        // Past the caches, which would bring in each line before it is written over, a million rows of four take 85 % of
+        // the time.
         let past_caches = out.len() > CACHED;
         self.write_on(Widest::of_this_machine(), past_caches, rows, width, out, pitch)
     }
@@ -96,6 +94,7 @@ fn turn<const PAST_CACHES: bool>(
         // SAFETY: the proof is made only where the machine was found to have AVX2.
         #[cfg(target_arch = "x86_64")]
         Widest::Avx2(avx2) => unsafe { turn_avx2::<PAST_CACHES>(avx2, cells, width, out, pitch) },
+        // Eight lanes would leave most matrices beside the squares.
         // SAFETY: who has AVX-512 has AVX2.
         #[cfg(target_arch = "x86_64")]
         Widest::Avx512(avx512) => unsafe {

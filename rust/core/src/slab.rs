@@ -1,5 +1,6 @@
 //! Memory for results: one piece for all columns of an answer, kept for the next one when the last table that
-//! shows it goes. Segments of a ring that readers held longer than it did are kept as well, for later ones.
+//! shows it goes. Segments of a ring are kept as well, for later ones, where readers held them longer than it did or one
+//! append displaced several.
 //!
 //! A fresh page costs several times the arithmetic that fills it: an answer of 72 columns by 10,000 rows took
 //! 4.3 ms of page faults and 1.3 ms of work. So the memory of answers is kept, on huge pages if it is large. What is
@@ -7,6 +8,8 @@
 
 use std::ops::{Deref, DerefMut, Range};
 use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::simd::LINE;
 
 #[cfg(all(target_os = "linux", not(miri)))]
 use crate::pages::{HUGE, Lent, Pages};
@@ -32,8 +35,8 @@ static AWAY: Mutex<Vec<Lent>> = Mutex::new(Vec::new());
 /// From one column to the next: whole cache lines, and no multiple of 1 KiB, at which columns written side by
 /// side get into each other's way: appends took 5 to 10 times as long.
 pub(crate) fn pitch(rows: usize) -> usize {
-    let lines = rows.div_ceil(8);
-    8 * if lines > 0 && lines.is_multiple_of(16) { lines + 1 } else { lines }
+    let lines = rows.div_ceil(LINE);
+    LINE * if lines > 0 && lines.is_multiple_of(16) { lines + 1 } else { lines }
 }
 
 /// Memory for some numbers.

@@ -2,6 +2,7 @@
 //! own: memory is kept for all buffers of a process together.
 
 use millstream_core::buffer::{Buffer, View};
+use millstream_core::matrix::Matrix;
 use millstream_core::table::Table;
 
 const ROWS: usize = 10_000;
@@ -26,7 +27,7 @@ fn memory_that_a_reader_held_serves_later_rows() {
     let mut buffer = Buffer::new(ROWS as i64, Some(&names), &[], &[], None).unwrap();
     let view = buffer.view();
     let rows = vec![0.25; 2 * ROWS];
-    let table = Table::from_matrix(millstream_core::matrix::Matrix::Rows(&rows), ROWS, 2, &[]);
+    let table = Table::from_matrix(Matrix::Rows(&rows), ROWS, 2, &[]);
     buffer.append(&table.unwrap()).unwrap();
     let (held, at) = whole(&view);
     for _ in 0..5 {
@@ -44,4 +45,24 @@ fn memory_that_a_reader_held_serves_later_rows() {
         turn_over(&mut buffer);
     }
     assert!(addresses.contains(&at), "{at} in {addresses:?}");
+}
+
+/// In pieces so large that the test above has no use for them.
+#[test]
+fn memory_that_one_append_displaced_serves_the_next() {
+    const COLUMNS: usize = 9;
+    let mut buffer = Buffer::new(5 * ROWS as i64, None, &[], &[], None).unwrap();
+    let rows = |count: usize| {
+        Table::from_matrix(Matrix::Rows(&vec![0.25; count * COLUMNS]), count, COLUMNS, &[]).unwrap()
+    };
+    for _ in 0..2 {
+        buffer.append(&rows(5 * ROWS)).unwrap();
+    }
+    // The first of these segments is the one kept aside for rows that come singly. The second, of which a hundredth is
+    // written, would take pages for as much if it were new.
+    buffer.append(&rows(ROWS + 100)).unwrap();
+    let whole = ROWS * COLUMNS * size_of::<f64>();
+    let held = buffer.view().memory_bytes();
+    // With the segment that they displaced, which is kept aside.
+    assert!((7 * whole..8 * whole).contains(&held), "{held}");
 }

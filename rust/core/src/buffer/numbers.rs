@@ -5,10 +5,10 @@
 //! features.
 
 use super::{Buffer, Holds, View};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, counted};
 use crate::ring::Snapshot;
 
-/// Rows taken in before readers see them.
+/// Rows taken in before readers see them: so many that to show them costs a row nothing.
 const PUBLISHED_AT_ONCE: usize = 1_024;
 
 impl Buffer {
@@ -54,9 +54,15 @@ impl Buffer {
     /// last bit: what they rest on from now on lies within the rows held.
     ///
     /// # Errors
-    /// Numbers that do not fit the columns or the capacity, or values that are infinite.
+    /// Numbers that do not fit the columns or the capacity, values that are infinite, or a window that holds rows.
     pub fn resume(&mut self, first: u64, rows: usize, places: &[f64]) -> Result<()> {
         let count = self.places;
+        if !self.view.is_empty() {
+            return Err(Error::invalid(format!(
+                "A window that holds {}. Resume a new one.",
+                counted(self.view.len(), "row")
+            )));
+        }
         if places.len() != count * rows
             || rows > self.view.capacity
             || first.checked_add(rows as u64).is_none()

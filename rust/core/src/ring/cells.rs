@@ -10,6 +10,8 @@ use std::ops::Range;
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
+#[cfg(all(not(loom), target_arch = "x86_64", not(miri)))]
+use crate::simd::LINE;
 #[cfg(not(loom))]
 use crate::slab::Slab;
 use crate::slab::pitch;
@@ -18,10 +20,6 @@ use crate::slab::pitch;
 use loom::cell::UnsafeCell;
 #[cfg(not(loom))]
 use std::cell::UnsafeCell;
-
-/// Cells of a cache line.
-#[cfg(all(not(loom), target_arch = "x86_64", not(miri)))]
-const LINE: usize = 8;
 
 /// A column's rows stand one after the other, column after column.
 pub(super) struct Numbers {
@@ -52,7 +50,8 @@ unsafe impl Send for Numbers {}
 // SAFETY: as for Send.
 unsafe impl Sync for Numbers {}
 
-// What a panic may leave half-written is not published.
+// Half-written rows that a panic may leave are numbers all the same; no caller panics between opening rows and
+// publishing them.
 impl std::panic::RefUnwindSafe for Numbers {}
 
 impl Numbers {
@@ -109,8 +108,9 @@ impl Numbers {
         values: &[f64],
         may_miss: bool,
     ) {
-        let count = values.len() / L;
-        let inside = columns.iter().fold(true, |inside, first| inside & (first + count <= self.gaps.len()));
+        let (count, all) = (values.len() / L, self.gaps.len());
+        let last = all.wrapping_sub(count); // where the last that fits begins
+        let inside = columns.iter().fold(count <= all, |inside, first| inside & (*first <= last));
         assert!(row < self.pitch && inside, "inside the cells");
         let (cells, pitch) = (self.cells.as_ptr(), self.pitch);
         let mut starts = columns.map(|column| column * pitch + row);
@@ -144,7 +144,8 @@ impl Numbers {
     /// The caller is the only writer, and none of the rows is published.
     pub(super) unsafe fn write_column(&self, column: usize, row: usize, values: &[f64]) {
         const PIECE: usize = 1_024;
-        assert!(row + values.len() <= self.pitch && column < self.gaps.len(), "inside the cells");
+        let room = self.pitch.saturating_sub(row);
+        assert!(values.len() <= room && column < self.gaps.len(), "inside the cells");
         let mut any_missing = false;
         // In pieces that are still in the nearest cache when they are looked at.
         for (at, piece) in (row..).step_by(PIECE).zip(values.chunks(PIECE)) {
@@ -165,7 +166,8 @@ impl Numbers {
     /// The row is published.
     #[inline]
     pub(super) unsafe fn read_row(&self, first: usize, row: usize, out: &mut [f64]) {
-        assert!(row < self.pitch && first + out.len() <= self.gaps.len(), "inside the cells");
+        let room = self.gaps.len().saturating_sub(first);
+        assert!(row < self.pitch && out.len() <= room, "inside the cells");
         let (cells, pitch) = (&*self.cells, self.pitch);
         for (column, out) in (first..).zip(out) {
             // SAFETY: inside the cells (asserted), and never written again (published).

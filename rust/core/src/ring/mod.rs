@@ -9,6 +9,8 @@
 //! - Invariant: a reader's length was published before its list was replaced: lists are numbered, and the number of the
 //!   newest is stored after it and loaded after the length. Else rows from before a clear could be joined to rows from
 //!   after it.
+//! - Invariant: a list is shown before `end` covers its rows. Else a reader with the list before, whose last segment a
+//!   batch filled, would see a part of the batch.
 //! - Invariant: the writer drops a segment from the list after it published the rows that displace it.
 
 mod cells;

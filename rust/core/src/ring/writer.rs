@@ -117,7 +117,7 @@ impl<M> Ring<M> {
     /// Where row `row` of those opened last stands in a column: the block, its column, its row.
     #[inline]
     fn here(&self, row: usize, rows: usize, place: usize) -> (&Block, usize, usize) {
-        assert!(row + rows <= self.run, "rows that were opened last");
+        assert!(rows <= self.run && row <= self.run - rows, "rows that were opened last");
         let found = self.newest.as_ref().and_then(|segment| Some((segment, segment.find(place)?)));
         let Some((segment, (block, column))) = found else { unreachable!("a column of the ring") };
         (block, column, (self.written - segment.first) as usize - self.run + row)
@@ -172,7 +172,7 @@ impl<M> Ring<M> {
     pub fn publish(&mut self) {
         self.run = 0;
         if !self.shown {
-            self.show();
+            self.show(); // before the rows in it: else a reader with the list before would see a part of them
         }
         self.shared.end.store(self.written, Ordering::Release);
         let oldest = self.written.saturating_sub(self.capacity as u64);
@@ -200,13 +200,16 @@ impl<M> Ring<M> {
         self.show();
     }
 
-    /// Counts rows from `first` on, as if those before it had been written and forgotten. Only while it is empty.
+    /// Counts rows from `first` on, as if those before it had been written and forgotten.
+    ///
+    /// # Panics
+    /// If it holds rows: readers may look at what would be written anew.
     pub fn resume(&mut self, first: u64) {
-        debug_assert!(self.segments.is_empty(), "the rows of a ring follow each other");
+        assert!(self.segments.is_empty(), "the rows of a ring follow each other");
         self.written = first;
         self.start = first;
-        self.shared.end.store(first, Ordering::Release);
         self.show();
+        self.shared.end.store(first, Ordering::Release);
     }
 
     fn know_ends(&mut self) {

@@ -165,9 +165,8 @@ impl<const L: usize> Columns<L> {
                     let past = self.lags.back(rows);
                     (0..L).for_each(|lane| out[lane] = values[lane] - past[lane]);
                 }
-                Feature::Lag { rows } | Feature::Rolling { rows, .. } => {
-                    out.copy_from_slice(self.lags.back(rows));
-                }
+                Feature::Lag { rows } => out.copy_from_slice(self.lags.back(rows)),
+                Feature::Rolling { .. } => unreachable!("a lag or a delta"),
             }
         }
         self.lags.push(*values);

@@ -10,7 +10,8 @@
 
 use super::Results;
 use super::fold::{Fold, Half, Side, merge};
-use crate::simd::turn::{SIDE, Starts, Turn, place_in_line};
+use crate::simd::place_in_line;
+use crate::simd::turn::{SIDE, Starts, Turn};
 
 /// The fewest rows of a run.
 const RUN: usize = 64;

@@ -95,8 +95,6 @@ pub type Results<'a> = [&'a mut [f64]; 4];
 /// Memory the kernel works in, kept between calls so that no call pays for fresh pages.
 pub struct Scratch {
     machine: Widest,
-    /// What it works on now.
-    widest: Widest,
     lockstep: lockstep::Memory,
     suffix: Vec<part::Part>,
     #[cfg(not(loom))]
@@ -115,7 +113,6 @@ impl Scratch {
     fn on(machine: Widest) -> Self {
         Self {
             machine,
-            widest: machine,
             lockstep: lockstep::Memory::default(),
             suffix: Vec::new(),
             #[cfg(not(loom))]
@@ -127,7 +124,6 @@ impl Scratch {
     /// Whether results are to go past the caches, because there are more of them than caches hold.
     pub(crate) fn past_caches(&mut self, past: bool) {
         self.lockstep.past_caches = past;
-        self.widest = self.machine.for_answers(past);
     }
 
     /// The bytes it holds.

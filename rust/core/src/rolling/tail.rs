@@ -67,12 +67,13 @@ impl<'a> Blocks<'a> {
         let rows = self.window.rows;
         let place = (self.phase + row % rows) % rows;
         if place == 0 && row >= rows {
-            let lanes = scratch.widest.lanes();
+            let widest = scratch.machine.for_answers(scratch.lockstep.past_caches);
+            let lanes = widest.lanes();
             let blocks = lockstep::even(self.finite_blocks(row, lanes * lockstep::longest(rows)), lanes);
             if blocks > 0 {
                 let values = &self.values[row - rows..row + blocks * rows];
                 let out = out.map(|column| &mut column[..blocks * rows]);
-                scratch.widest.blocks(values, rows, &mut scratch.lockstep, out);
+                widest.blocks(values, rows, &mut scratch.lockstep, out);
                 return blocks * rows;
             }
         }

@@ -6,13 +6,8 @@ use std::ptr::NonNull;
 #[cfg(target_arch = "x86_64")]
 use super::{Avx2, Avx512};
 
-/// As many values as a line of a cache holds.
-pub(crate) const SIDE: usize = 8;
-
-/// How far from the start of a line of the cache values begin.
-pub(crate) fn place_in_line(values: &[f64]) -> usize {
-    values.as_ptr().addr() / size_of::<f64>() % SIDE
-}
+/// The rows of a square: each lane's are a line of the cache.
+pub(crate) const SIDE: usize = super::LINE;
 
 /// Neighbours in memory.
 type Line = [f64; SIDE];
@@ -138,6 +133,7 @@ fn places<const L: usize>(
     out: &mut [f64],
     mut put: impl FnMut(usize, NonNull<f64>, bool),
 ) {
+    // Places in slices: their sum does not wrap. To subtract instead took 7 % of the rolling kernels' time.
     assert!(starts.last + row + SIDE <= out.len(), "a place for each value");
     // SAFETY: no start is greater than the last, from which on there is room.
     let place = |start: usize, out: &mut [f64]| unsafe { NonNull::from(out).cast::<f64>().add(start + row) };
