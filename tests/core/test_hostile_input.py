@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
-from millstream._core import Buffer, lags, rolling
+from millstream._core import Buffer, Window, lags, rolling
 from millstream.errors import InvalidRequestError, TooLargeError
 
 
@@ -139,3 +139,29 @@ def test_a_stream_of_several_chunks_is_one_table() -> None:
     held = Buffer(100)
     assert held.append(table) == 50
     np.testing.assert_array_equal(held.snapshot()["a"], np.arange(50.0))
+
+
+@pytest.mark.parametrize("period", [4, 10**6, 10**12, 2**62])
+def test_a_lag_beyond_the_rows_is_missing_and_takes_no_memory(period: int) -> None:
+    got = lags([1.0, 2.0, 3.0], [1, period], deltas=True).matrix()
+    np.testing.assert_array_equal(got, [[np.nan] * 4, [1, np.nan, 1, np.nan], [2, np.nan, 1, np.nan]])
+
+
+def test_a_window_that_holds_rows_is_not_resumed_over_them() -> None:
+    window = Window(5, ["a"], [2], [1], np.empty(6))
+    window.take_rows(np.arange(4.0)[:, None])
+    held = window.snapshot()
+    before = held.columns()
+    with pytest.raises(InvalidRequestError, match="Resume a new one"):
+        window.resume(held.first, held.places())
+    np.testing.assert_array_equal(held.columns(), before)
+    again = Window(5, ["a"], [2], [1], np.empty(6))
+    again.resume(held.first, held.places())
+    np.testing.assert_array_equal(again.snapshot().columns(), before)
+
+
+def test_a_memoryview_is_bytes_or_refused() -> None:
+    held = Buffer(10)
+    assert held.append(memoryview(b'{"a": 1}')) == 1
+    with pytest.raises(InvalidRequestError, match="asarray"):
+        held.append(memoryview(np.ones((2, 2))))

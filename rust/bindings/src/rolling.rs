@@ -166,6 +166,9 @@ fn of_array(values: &Bound<'_, PyAny>) -> PyResult<Table> {
 
 /// A list of numbers, some of them None, as an array of float64.
 fn numbers_or_none<'py>(objects: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyAny>>> {
+    if objects.len().is_err() {
+        return Ok(None); // a single object
+    }
     let mut numbers = Vec::new();
     for item in objects.call_method0("tolist")?.try_iter()? {
         let Some(number) = plain_number(&item?) else { return Ok(None) };

@@ -118,7 +118,12 @@ fn bytes<'a>(data: &'a Bound<'_, PyAny>) -> PyResult<Option<Cow<'a, [u8]>>> {
         return Ok(Some(bytes.as_bytes().into()));
     }
     if data.is_instance_of::<PyByteArray>() || data.is_instance_of::<PyMemoryView>() {
-        return Ok(Some(PyBuffer::<u8>::get(data)?.to_vec(data.py())?.into()));
+        let bytes = PyBuffer::<u8>::get(data).map_err(|_| {
+            raise(Error::invalid(
+                "A memoryview of something other than bytes. Send its array: numpy.asarray(view).",
+            ))
+        })?;
+        return Ok(Some(bytes.to_vec(data.py())?.into()));
     }
     Ok(None)
 }

@@ -94,7 +94,7 @@ impl Refusal {
                 "{shown} in column '{column}' is beyond float64, whose largest number is about 1.8e308. Send a smaller number or null."
             ),
             Self::InexactInteger => format!(
-                "The integer {shown} in column '{column}' cannot be held exactly by float64 (all up to 2**53 can). Send it as a float if rounding is fine, or as text."
+                "The integer {shown} in column '{column}' cannot be held exactly by float64 (all up to 2**53 can). Send it as a float if rounding is fine, or as text in a column of texts."
             ),
             Self::Infinite => {
                 format!(
