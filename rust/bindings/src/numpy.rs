@@ -6,7 +6,6 @@ use std::ffi::{c_int, c_void};
 use std::ptr;
 
 use millstream_core::matrix::Matrix;
-use millstream_core::table::Table;
 use pyo3::buffer::{PyBuffer, ReadOnlyCell};
 use pyo3::exceptions::PyImportError;
 use pyo3::ffi::{PyObject, PyTypeObject};
@@ -14,8 +13,6 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyCapsule, PyCapsuleMethods, PyType};
-
-use crate::error::raise;
 
 /// `PyArray_New`.
 type New = unsafe extern "C" fn(
@@ -99,25 +96,34 @@ pub(crate) fn read_column<T>(
     Ok(Some(read(unsafe { std::slice::from_raw_parts(head.data, length) })))
 }
 
-/// An array in whatever order, taken apart into columns in one go.
-pub(crate) fn matrix(data: &Bound<'_, PyAny>, floats: &PyBuffer<f64>, names: &[String]) -> PyResult<Table> {
+/// What `work` makes of an array of one or two dimensions, in whatever order it stands, its rows and its columns.
+/// `floats` are its numbers.
+pub(crate) fn read_matrix<T>(
+    array: &Bound<'_, PyAny>,
+    floats: &PyBuffer<f64>,
+    work: impl FnOnce(Matrix<'_>, usize, usize) -> T,
+) -> PyResult<T> {
     // SAFETY: a ReadOnlyCell<f64> is laid out as an f64. Nothing in Python runs while they are read; that no thread writes
     // them without the interpreter is the caller's, as for all of NumPy.
     let numbers = |cells: &[ReadOnlyCell<f64>]| unsafe {
         std::slice::from_raw_parts(cells.as_ptr().cast::<f64>(), cells.len())
     };
-    let py = data.py();
-    let [rows, width] = *floats.shape() else { unreachable!("two dimensions") };
+    let py = array.py();
+    let (rows, width) = match *floats.shape() {
+        [rows] => (rows, 1),
+        [rows, width] => (rows, width),
+        _ => unreachable!("one or two dimensions"),
+    };
     let copied;
     let cells = if let Some(cells) = floats.as_slice(py) {
         Matrix::Rows(numbers(cells))
     } else if let Some(cells) = floats.as_fortran_slice(py) {
         Matrix::Columns(numbers(cells))
     } else {
-        copied = contiguous(data)?;
+        copied = contiguous(array)?;
         Matrix::Rows(numbers(copied.as_slice(py).unwrap_or_default()))
     };
-    Table::from_matrix(cells, rows, width, names).map_err(raise)
+    Ok(work(cells, rows, width))
 }
 
 /// A copy row after row: NumPy makes one a dozen times as fast as Python's buffers do.

@@ -14,7 +14,7 @@ use pyo3::sync::PyOnceLock;
 use crate::arguments::{self, whole_if_any};
 use crate::arrow::{self, Others};
 use crate::error::raise;
-use crate::numpy::{is_ndarray, read_column};
+use crate::numpy::{is_ndarray, read_column, read_matrix};
 use crate::one_row::plain_number;
 use crate::rows::{self, without_mask};
 use crate::table::{PyTable, float_array};
@@ -142,26 +142,22 @@ fn of_array(values: &Bound<'_, PyAny>) -> PyResult<Table> {
             "Values that are no numbers. Send a 1-D or 2-D array of numbers, or an Arrow column or frame of them; None and NaN are missing.",
         )));
     }
-    let shape: Vec<usize> = array.getattr(intern!(py, "shape"))?.extract()?;
-    let (rows, width) = match *shape {
-        [rows] => (rows, None),
-        [rows, width] => (rows, Some(width)),
-        _ => {
+    let names = match array.getattr(intern!(py, "ndim"))?.extract()? {
+        1 => vec!["value".to_owned()],
+        2 => Vec::new(),
+        dimensions => {
             return Err(raise(Error::invalid(format!(
-                "An array of {} dimensions. Send a 1-D array or, for several columns, a 2-D array.",
-                shape.len()
+                "An array of {dimensions} dimensions. Send a 1-D array or, for several columns, a 2-D array."
             ))));
         }
     };
-    let slab = Arc::new(column_by_column(&array, rows * width.unwrap_or(1))?);
-    let numbers = |place: usize| Numbers::new(&slab, place * rows..(place + 1) * rows);
-    let columns = match width {
-        Some(width) => {
-            (0..width).map(|place| Column::numbers(&*format!("column_{place}"), numbers(place))).collect()
-        }
-        None => vec![Column::numbers("value", numbers(0))],
+    if rows::floats(&array)?.is_none() {
+        array = array.call_method1("astype", ("float64",))?;
+    }
+    let Some(floats) = rows::floats(&array)? else {
+        return Err(raise(Error::invalid("Values of no native float type. Convert them to float64.")));
     };
-    Ok(Table::new(columns, rows))
+    read_matrix(&array, &floats, |cells, rows, width| Table::of_matrix(cells, rows, width, &names).0)
 }
 
 /// A list of numbers, some of them None, as an array of float64.
@@ -182,22 +178,4 @@ fn copied(values: &[f64]) -> (Slab, usize) {
     let mut slab = Slab::take(values.len());
     slab.values()[..values.len()].copy_from_slice(values);
     (slab, values.len())
-}
-
-/// The `len` values of an array of one or two dimensions, copied.
-fn column_by_column(array: &Bound<'_, PyAny>, len: usize) -> PyResult<Slab> {
-    static CONTIGUOUS: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
-    let py = array.py();
-    // NumPy turns a matrix a dozen times as fast as Python's buffers do, and leaves what needs no turning.
-    let mut turned =
-        CONTIGUOUS.import(py, "numpy", "ascontiguousarray")?.call1((array.getattr(intern!(py, "T"))?,))?;
-    if rows::floats(&turned)?.is_none() {
-        turned = turned.call_method1("astype", ("float64",))?;
-    }
-    let Some(buffer) = rows::floats(&turned)? else {
-        return Err(raise(Error::invalid("Values of no native float type. Convert them to float64.")));
-    };
-    let mut slab = Slab::take(len);
-    buffer.copy_to_slice(py, &mut slab.values()[..len])?;
-    Ok(slab)
 }

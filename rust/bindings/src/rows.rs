@@ -20,7 +20,7 @@ use pyo3::types::{
 
 use crate::arrow::{self, Others};
 use crate::error::raise;
-use crate::numpy::{is_ndarray, matrix};
+use crate::numpy::{is_ndarray, read_matrix};
 use crate::table::PyTable;
 
 /// The items of one mapping; kept between rows.
@@ -325,7 +325,12 @@ fn array(data: &Bound<'_, PyAny>, names: &[String], mut builder: Builder) -> PyR
     match dimensions {
         1 => list(&mut builder, &data.call_method0("tolist")?)?,
         2 => match floats(data)? {
-            Some(floats) => return matrix(data, &floats, names),
+            Some(floats) => {
+                return read_matrix(data, &floats, |cells, rows, width| {
+                    Table::from_matrix(cells, rows, width, names)
+                })?
+                .map_err(raise);
+            }
             None => python_rows(&mut builder, &data.call_method0("tolist")?)?,
         },
         _ => {

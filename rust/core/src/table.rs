@@ -122,13 +122,6 @@ fn check_width(width: usize, names: &[String]) -> Result<()> {
     Ok(())
 }
 
-/// The row and the column of the first infinite number, row by row.
-#[cold]
-fn first_infinite<'a>(columns: impl Iterator<Item = &'a [f64]>) -> Option<(usize, usize)> {
-    let first = |column: &[f64]| column.iter().position(|value| value.is_infinite());
-    columns.enumerate().filter_map(|(place, column)| Some((first(column)?, place))).min()
-}
-
 impl Table {
     /// A table of named columns.
     ///
@@ -156,20 +149,35 @@ impl Table {
     /// If the matrix has another number of cells.
     pub fn from_matrix(matrix: Matrix<'_>, rows: usize, width: usize, names: &[String]) -> Result<Self> {
         check_width(width, names)?;
+        let (table, infinite) = Self::of_matrix(matrix, rows, width, names);
+        if infinite && let Some((row, column)) = table.first_infinite() {
+            let name = table.columns[column].name();
+            return Err(Error::cell(row as u64, name, Refusal::Infinite.sentence("", name)));
+        }
+        Ok(table)
+    }
+
+    /// As [`Table::from_matrix`], with infinite numbers, and whether there are some.
+    ///
+    /// # Panics
+    /// If the matrix has another number of cells.
+    #[must_use]
+    pub fn of_matrix(matrix: Matrix<'_>, rows: usize, width: usize, names: &[String]) -> (Self, bool) {
         let name = |place: usize| names.get(place).cloned().unwrap_or_else(|| format!("column_{place}"));
         let pitch = pitch(rows);
         let mut slab = Slab::take(width * pitch);
-        let out = &mut slab.values()[..width * pitch];
-        if matrix.write(rows, width, out, pitch)
-            && let Some((row, column)) = first_infinite(out.chunks(pitch).map(|column| &column[..rows]))
-        {
-            let name = name(column);
-            return Err(Error::cell(row as u64, &name, Refusal::Infinite.sentence("", &name)));
-        }
+        let infinite = matrix.write(rows, width, &mut slab.values()[..width * pitch], pitch);
         let slab = Arc::new(slab);
         let numbers = |column: usize| Numbers::new(&slab, column * pitch..column * pitch + rows);
         let columns = (0..width).map(|place| Column::numbers(&*name(place), numbers(place))).collect();
-        Ok(Self { named: !names.is_empty(), ..Self::new(columns, rows) })
+        (Self { named: !names.is_empty(), ..Self::new(columns, rows) }, infinite)
+    }
+
+    /// The row and the column of the first infinite number, row by row.
+    #[cold]
+    fn first_infinite(&self) -> Option<(usize, usize)> {
+        let first = |place: usize| self.floats(place)?.iter().position(|value| value.is_infinite());
+        (0..self.columns.len()).filter_map(|place| Some((first(place)?, place))).min()
     }
 
     /// The columns, in order.
