@@ -10,8 +10,8 @@ use std::sync::Arc;
 
 use crate::features::{Feature, Plan};
 use crate::lag;
-use crate::rolling::{ABREAST, FEW, Scratch, Series};
-use crate::simd::CACHED;
+use crate::rolling::{self, ABREAST, FEW, Scratch, Series, Stat, Window};
+use crate::simd::{CACHED, LINE, place_in_line};
 use crate::slab::{Numbers, Slab, pitch};
 
 /// The rows that features are computed from.
@@ -110,8 +110,50 @@ fn work_out<'a>(
     let series: Vec<_> = held_values.map(|values| Series::new(values, held.first_sequence)).collect();
     Scratch::kept(|scratch| {
         scratch.past_caches(layout.len() > CACHED);
-        plan.roll(&series, scratch, &mut rolling);
+        roll(plan, &series, scratch, &mut rolling);
     });
+}
+
+/// Computes the rolling features of the newest rows of some columns of the same rows: as many as each slice of `out`
+/// is long, which has one for each statistic of each window of each column. [`Plan::reach`] rows belong before the
+/// newest; those before the first count as missing.
+fn roll(plan: &Plan, columns: &[Series<'_>], scratch: &mut Scratch, out: &mut [&mut [&mut [f64]]]) {
+    let all = plan.stats().len() == Stat::ALL.len();
+    if all && columns.len() > 1 && columns.iter().all(Series::is_finite) {
+        return roll_abreast(plan, columns, scratch, out);
+    }
+    for (column, out) in columns.iter().zip(out) {
+        roll_one(plan, column, scratch, out);
+    }
+}
+
+fn roll_abreast(plan: &Plan, columns: &[Series<'_>], scratch: &mut Scratch, out: &mut [&mut [&mut [f64]]]) {
+    for (place, window) in plan.windows().iter().enumerate() {
+        let stats = out.iter_mut().map(|column| column.as_chunks_mut::<{ Stat::ALL.len() }>().0);
+        let mut out: Vec<rolling::Results<'_>> =
+            stats.map(|windows| windows[place].each_mut().map(|stat| &mut **stat)).collect();
+        rolling::abreast(columns, Window::new(*window, plan.min_samples()), scratch, &mut out);
+    }
+}
+
+fn roll_one(plan: &Plan, series: &Series<'_>, scratch: &mut Scratch, out: &mut [&mut [f64]]) {
+    let mut unwanted = std::mem::take(&mut scratch.unwanted);
+    for (window, wanted) in plan.windows().iter().zip(out.chunks_exact_mut(plan.stats().len().max(1))) {
+        let rows = wanted[0].len();
+        let pitch = pitch(rows).max(1);
+        unwanted.resize(pitch * (Stat::ALL.len() - wanted.len()) + LINE, 0.0);
+        // At the same place of a line as what is wanted: all are written line by line together.
+        let start = (place_in_line(wanted[0]) + LINE - place_in_line(&unwanted)) % LINE;
+        let mut spare = unwanted[start..].chunks_exact_mut(pitch).map(|column| &mut column[..rows]);
+        let mut wanted = plan.stats().iter().zip(wanted).peekable();
+        let out = Stat::ALL.map(|stat| match wanted.next_if(|(wanted, _)| **wanted == stat) {
+            Some((_, out)) => &mut **out,
+            None => spare.next().unwrap_or_default(),
+        });
+        let window = Window::new(*window, plan.min_samples());
+        rolling::tail(series, rows, window, scratch, out);
+    }
+    scratch.unwanted = unwanted;
 }
 
 /// Where what stands in a slab.
@@ -234,6 +276,26 @@ mod tests {
 
     fn bits(values: &[f64]) -> Vec<u64> {
         values.iter().map(|x| if x.is_nan() { 1 } else { x.to_bits() }).collect()
+    }
+
+    #[test]
+    fn values_stand_under_their_names() {
+        let plan = Plan::new(Request {
+            windows: &[2],
+            stats: &["std", "max"],
+            lags: &[1],
+            include_lags: true,
+            include_deltas: true,
+            min_samples: None,
+            longest: 3,
+            called: Called::OF_BUFFERS,
+        });
+        let (plan, values) = (plan.unwrap(), [9.0, 4.0, 6.0]);
+        let held = Held { columns: 1, rows: 3, first_sequence: 0 };
+        let got = compute(&plan, held, 2, |_, out| out.copy_from_slice(&values));
+        let std = |a: f64, b: f64| ((a - b) * (a - b) / 2.0).sqrt();
+        let want = [[std(9.0, 4.0), std(4.0, 6.0)], [9.0, 6.0], [9.0, 4.0], [-5.0, 2.0]];
+        assert!(got.iter().map(|column| &**column).eq(want.iter().map(|column| &column[..])));
     }
 
     proptest! {

@@ -4,12 +4,10 @@
 //! each with mean, std, min and max, then its lags, then its deltas.
 
 use crate::error::{Error, Result, Step};
-#[cfg(test)]
-use crate::lag;
 use crate::name::Name;
-use crate::rolling::{self, Scratch, Series, Stat, Window};
-use crate::simd::{LINE, place_in_line};
-use crate::slab::pitch;
+use crate::rolling::Stat;
+#[cfg(not(loom))]
+use crate::rolling::Window;
 
 /// The most windows, and the most lags, one request or buffer may have.
 pub const MAX_PERIODS: usize = 1_000;
@@ -244,75 +242,6 @@ impl Plan {
             None => Ok(()),
         }
     }
-
-    /// What tests hold the other paths against: computes the features of the newest rows of one column: as many as each of `out` is long, which are in
-    /// the order of the names. The first of `values` has sequence `first_sequence`; rows before it count as
-    /// missing, so [`Plan::reach`] of them belong before the newest.
-    ///
-    /// # Panics
-    /// If `out` does not hold [`Plan::per_column`] slices of one length, at most that of `values`.
-    #[cfg(test)]
-    pub(crate) fn compute(
-        &self,
-        values: &[f64],
-        first_sequence: u64,
-        scratch: &mut Scratch,
-        out: &mut [&mut [f64]],
-    ) {
-        assert_eq!(out.len(), self.per_column(), "a slice for each feature");
-        let (rolling, rest) = out.split_at_mut(self.windows.len() * self.stats.len());
-        self.roll_one(&Series::new(values, first_sequence), scratch, rolling);
-        for (feature, out) in self.lag_features().zip(rest) {
-            match feature {
-                Feature::Delta { rows } => lag::delta(values, rows, out),
-                feature => lag::lag(values, feature.rows(), out),
-            }
-        }
-    }
-
-    /// Computes the rolling features of the newest rows of some columns of the same rows: as many as each slice of `out`
-    /// is long, which has one for each statistic of each window of each column. [`Plan::reach`] rows belong before the
-    /// newest; those before the first count as missing.
-    #[cfg(not(loom))]
-    pub(crate) fn roll(&self, columns: &[Series<'_>], scratch: &mut Scratch, out: &mut [&mut [&mut [f64]]]) {
-        let all = self.stats.len() == Stat::ALL.len();
-        if all && columns.len() > 1 && columns.iter().all(Series::is_finite) {
-            return self.roll_abreast(columns, scratch, out);
-        }
-        for (column, out) in columns.iter().zip(out) {
-            self.roll_one(column, scratch, out);
-        }
-    }
-
-    #[cfg(not(loom))]
-    fn roll_abreast(&self, columns: &[Series<'_>], scratch: &mut Scratch, out: &mut [&mut [&mut [f64]]]) {
-        for (place, window) in self.windows.iter().enumerate() {
-            let stats = out.iter_mut().map(|column| column.as_chunks_mut::<{ Stat::ALL.len() }>().0);
-            let mut out: Vec<rolling::Results<'_>> =
-                stats.map(|windows| windows[place].each_mut().map(|stat| &mut **stat)).collect();
-            rolling::abreast(columns, Window::new(*window, self.min_samples), scratch, &mut out);
-        }
-    }
-
-    fn roll_one(&self, series: &Series<'_>, scratch: &mut Scratch, out: &mut [&mut [f64]]) {
-        let mut unwanted = std::mem::take(&mut scratch.unwanted);
-        for (window, wanted) in self.windows.iter().zip(out.chunks_exact_mut(self.stats.len().max(1))) {
-            let rows = wanted[0].len();
-            let pitch = pitch(rows).max(1);
-            unwanted.resize(pitch * (Stat::ALL.len() - wanted.len()) + LINE, 0.0);
-            // At the same place of a line as what is wanted: all are written line by line together.
-            let start = (place_in_line(wanted[0]) + LINE - place_in_line(&unwanted)) % LINE;
-            let mut spare = unwanted[start..].chunks_exact_mut(pitch).map(|column| &mut column[..rows]);
-            let mut wanted = self.stats.iter().zip(wanted).peekable();
-            let out = Stat::ALL.map(|stat| match wanted.next_if(|(wanted, _)| **wanted == stat) {
-                Some((_, out)) => &mut **out,
-                None => spare.next().unwrap_or_default(),
-            });
-            let window = Window::new(*window, self.min_samples);
-            rolling::tail(series, rows, window, scratch, out);
-        }
-        scratch.unwanted = unwanted;
-    }
 }
 
 /// One feature of a column.
@@ -454,16 +383,6 @@ mod tests {
         assert_eq!(&*of_all[15], "io_delta_1");
         assert_eq!(names[4..], ["cpu_lag_2", "cpu_lag_1", "cpu_delta_2", "cpu_delta_1"]);
         assert_eq!((plan.per_column(), plan.reach()), (8, 4));
-    }
-
-    #[test]
-    fn values_stand_under_their_names() {
-        let plan = Plan::new(request(&[2], &["std", "max"], &[1])).unwrap();
-        let mut out = vec![vec![0.0; 2]; 4];
-        let mut columns: Vec<&mut [f64]> = out.iter_mut().map(Vec::as_mut_slice).collect();
-        plan.compute(&[9.0, 4.0, 6.0], 0, &mut Scratch::default(), &mut columns);
-        let std = |a: f64, b: f64| ((a - b) * (a - b) / 2.0).sqrt();
-        assert_eq!(out, [[std(9.0, 4.0), std(4.0, 6.0)], [9.0, 6.0], [9.0, 4.0], [-5.0, 2.0]]);
     }
 
     #[test]

@@ -1,14 +1,4 @@
-//! Lags and deltas: the value `period` rows ago, and how far the value has moved since.
-
-/// Writes to `out` the values `period` rows before each of the newest `out.len()` of `values`; NaN where
-/// that reaches before the first.
-///
-/// # Panics
-/// If `out` is longer than `values`.
-pub fn lag(values: &[f64], period: usize, out: &mut [f64]) {
-    let (past, out) = reach(values, period, out);
-    out.copy_from_slice(past);
-}
+//! Deltas: how far a value has moved since `period` rows ago. A lag is no work: see [`crate::compute`].
 
 /// Writes to `out` each of the newest `out.len()` of `values` minus the value `period` rows before it; NaN
 /// where either is missing.
@@ -36,23 +26,22 @@ fn reach<'a>(values: &'a [f64], period: usize, out: &'a mut [f64]) -> (&'a [f64]
 
 #[cfg(test)]
 mod tests {
-    use super::{delta, lag};
+    use super::delta;
     use proptest::prelude::*;
 
     proptest! {
         #[test]
-        fn they_look_back_by_the_period(
+        fn it_looks_back_by_the_period(
             values in prop::collection::vec(-9.0..9.0, 0..40), period in 1usize..60, rows in 0usize..40,
         ) {
             let rows = rows.min(values.len());
-            let (mut lags, mut deltas) = (vec![7.0; rows], vec![7.0; rows]);
-            lag(&values, period, &mut lags);
+            let mut deltas = vec![7.0; rows];
             delta(&values, period, &mut deltas);
-            for at in 0..rows {
+            for (at, delta) in deltas.iter().enumerate() {
                 let row = values.len() - rows + at;
                 match row.checked_sub(period) {
-                    Some(past) => prop_assert_eq!((lags[at], deltas[at]), (values[past], values[row] - values[past])),
-                    None => prop_assert!(lags[at].is_nan() && deltas[at].is_nan()),
+                    Some(past) => prop_assert_eq!(*delta, values[row] - values[past]),
+                    None => prop_assert!(delta.is_nan()),
                 }
             }
         }

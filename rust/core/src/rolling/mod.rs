@@ -20,11 +20,11 @@ mod dispatch;
 mod fold;
 mod live;
 mod lockstep;
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 mod naive;
 mod part;
 mod tail;
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 mod tests;
 
 #[cfg(not(loom))]
@@ -100,6 +100,7 @@ pub struct Scratch {
     #[cfg(not(loom))]
     abreast: Vec<fold::Half<ABREAST>>,
     /// Results nobody asked for.
+    #[cfg(not(loom))]
     pub(crate) unwanted: Vec<f64>,
 }
 
@@ -117,11 +118,13 @@ impl Scratch {
             suffix: Vec::new(),
             #[cfg(not(loom))]
             abreast: Vec::new(),
+            #[cfg(not(loom))]
             unwanted: Vec::new(),
         }
     }
 
     /// Whether results are to go past the caches, because there are more of them than caches hold.
+    #[cfg(not(loom))]
     pub(crate) fn past_caches(&mut self, past: bool) {
         self.lockstep.past_caches = past;
     }

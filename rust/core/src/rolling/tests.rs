@@ -1,5 +1,6 @@
 use super::naive::naive;
 use super::{Live, Scratch, Series, Window, tail};
+use crate::compute::{Held, compute};
 use crate::features::Plan;
 use crate::simd::Widest;
 use proptest::prelude::*;
@@ -222,7 +223,6 @@ proptest! {
         let plan = Plan::declared(&windows, &lags, samples, 100).unwrap();
         let mut lives: Vec<Live> = Widest::all().map(|widest| Live::on(widest, &plan, columns)).collect();
         let mut sequence = first_sequence;
-        let mut scratch = Scratch::default();
         for run in runs {
             let held = |x: f64| if x.is_nan() && !missing { 0.5 } else { x };
             let run: Vec<[f64; 4]> = run.into_iter().map(|row| row.map(held)).collect();
@@ -231,8 +231,11 @@ proptest! {
                 let mut want = vec![7.0; plan.per_column() * columns];
                 for lane in 0..columns {
                     let values: Vec<f64> = run[..=row].iter().map(|row| row[lane]).collect();
-                    let mut out: Vec<&mut [f64]> = want.chunks_mut(columns).map(|all| &mut all[lane..=lane]).collect();
-                    plan.compute(&values, start, &mut scratch, &mut out);
+                    let held = Held { columns: 1, rows: row + 1, first_sequence: start };
+                    let computed = compute(&plan, held, 1, |_, out| out.copy_from_slice(&values));
+                    for (want, got) in want.iter_mut().skip(lane).step_by(columns).zip(computed) {
+                        *want = got[0];
+                    }
                 }
                 for live in &mut lives {
                     let mut got = vec![7.0; want.len()];
