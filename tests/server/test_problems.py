@@ -1,11 +1,14 @@
 """Every error class has a row in the table, and nothing of an unknown error leaves."""
 
+import asyncio
 import inspect
 import json
+from types import SimpleNamespace
 
 import pytest
 from millstream import errors
 from millstream.errors import InvalidRequestError, MillstreamError, OverloadedError, Refusal
+from millstream.server import app
 from millstream.server.problems import TABLE, answer
 
 CLASSES = [c for _, c in inspect.getmembers(errors, inspect.isclass) if issubclass(c, MillstreamError)]
@@ -40,3 +43,17 @@ def test_a_full_server_says_when_to_come_again():
     problem = answer(OverloadedError("Full.", 7, status=429))
     assert problem.status == 429
     assert (b"retry-after", b"7") in problem.headers
+
+
+def test_a_panic_of_the_core_is_answered_like_any_error(monkeypatch):
+    class Panic(BaseException):
+        """As PyO3 raises it."""
+
+    async def panic(*_):
+        raise Panic("secret")
+
+    monkeypatch.setattr(app, "_answer", panic)
+    route = app._route(None, SimpleNamespace(open=True))
+    request = SimpleNamespace(method="GET", path="/", get_first_header=lambda name: None)
+    problem = asyncio.run(route(request))
+    assert (problem.status, json.loads(problem.body)["error"]["code"]) == (500, "internal")

@@ -166,7 +166,9 @@ def _route(service: Service, endpoint: Endpoint) -> Handler:
             if not endpoint.open:
                 _check_key(service, request)
             return _success(await _answer(service, endpoint, request))
-        except (Exception, asyncio.CancelledError) as error:
+        except (KeyboardInterrupt, SystemExit, GeneratorExit):
+            raise
+        except BaseException as error:  # a panic of the core is no Exception
             return _failure(error, request)
 
     return route

@@ -45,7 +45,9 @@ const CAPACITY: i64 = 10_000;
 ///
 /// Statistics are computed in two halves of a window, each relative to one of its own values (Welford 1962; Chan, Golub,
 /// LeVeque 1983; blocks as in van Herk 1992): no running sum is ever subtracted from, so a large offset costs no digits
-/// and an outlier leaves with its row.
+/// and an outlier leaves with its row. Where values of a window differ by more than 1e154 their squares overflow, and the
+/// standard deviation is missing or infinite; where they differ by less than 1e-154, it loses digits. A mean is missing or
+/// infinite where the sum of the differences passes 1.8e308.
 #[pyclass(name = "Buffer", module = "millstream", frozen)]
 pub(crate) struct PyBuffer {
     /// To borrow it is the claim of the one writer: nobody ever waits for it. In a place of its own, because the writer
