@@ -7,6 +7,7 @@ use millstream_core::error::Error;
 use millstream_core::features::{Called, Plan, Request};
 use millstream_core::slab::{Numbers, Slab};
 use millstream_core::table::{Column, Table};
+use pyo3::buffer::PyBuffer;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
@@ -151,11 +152,11 @@ fn of_array(values: &Bound<'_, PyAny>) -> PyResult<Table> {
             ))));
         }
     };
-    if rows::floats(&array)?.is_none() {
+    let floats = if let Some(floats) = rows::floats(&array)? {
+        floats
+    } else {
         array = array.call_method1("astype", ("float64",))?;
-    }
-    let Some(floats) = rows::floats(&array)? else {
-        return Err(raise(Error::invalid("Values of no native float type. Convert them to float64.")));
+        PyBuffer::get(&array)?
     };
     read_matrix(&array, &floats, |cells, rows, width| Table::of_matrix(cells, rows, width, &names).0)
 }

@@ -66,14 +66,13 @@ pub fn compute(
 /// If the columns are not `rows` long.
 pub fn compute_of(plan: &Plan, columns: &[Cow<'_, [f64]>], rows: usize) -> Vec<Numbers> {
     let held = Held { columns: columns.len(), rows, first_sequence: 0 };
-    let results_of_one = Layout::new(plan, held, rows).of_one();
-    if !plan.lags().is_empty() || rows == 0 || results_of_one == 0 {
+    let layout = Layout { source: 0, ..Layout::new(plan, held, rows) };
+    if !plan.lags().is_empty() || rows == 0 || layout.of_one() == 0 {
         return compute(plan, held, rows, |column, values| values.copy_from_slice(&columns[column]));
     }
-    let layout = Layout { source: 0, ..Layout::new(plan, held, rows) };
     let mut slab = Slab::take(layout.len());
     let together = together(rows);
-    let results = slab.values()[..layout.len()].chunks_mut(together * results_of_one);
+    let results = slab.values()[..layout.len()].chunks_mut(together * layout.of_one());
     for (columns, results) in columns.chunks(together).zip(results) {
         work_out(plan, held, &layout, columns.iter().map(|column| &column[..rows]), results);
     }

@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 #[cfg(all(not(loom), target_arch = "x86_64", not(miri)))]
 use crate::simd::LINE;
+use crate::simd::PIECE;
 #[cfg(not(loom))]
 use crate::slab::Slab;
 use crate::slab::pitch;
@@ -143,11 +144,9 @@ impl Numbers {
     /// # Safety
     /// The caller is the only writer, and none of the rows is published.
     pub(super) unsafe fn write_column(&self, column: usize, row: usize, values: &[f64]) {
-        const PIECE: usize = 1_024;
         let room = self.pitch.saturating_sub(row);
         assert!(values.len() <= room && column < self.gaps.len(), "inside the cells");
         let mut any_missing = false;
-        // In pieces that are still in the nearest cache when they are looked at.
         for (at, piece) in (row..).step_by(PIECE).zip(values.chunks(PIECE)) {
             // SAFETY: inside the cells (asserted); nobody reads or writes them (the caller).
             unsafe { self.set_run(column * self.pitch + at, piece) };

@@ -8,6 +8,9 @@ pub(crate) mod turn;
 /// Numbers of a line of the cache.
 pub(crate) const LINE: usize = 64 / size_of::<f64>();
 
+/// So many numbers are still in the nearest cache when they are looked at after they were copied.
+pub(crate) const PIECE: usize = 1_024;
+
 /// More numbers than this are written past the caches: 16 MiB, about half of what a machine's last cache holds. They are
 /// in none of them then, but an answer of 20 MB takes three quarters of the time, and one of 100 MB half of it.
 #[cfg(not(loom))]
