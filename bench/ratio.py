@@ -63,9 +63,14 @@ def summarize(pairs: list[tuple[float, float]]) -> Ratio:
 
 def _calls_per_slice(call: Work) -> int:
     """How many calls fill a slice: one call of a slow peer is a slice of its own."""
-    calls = 1
-    while (cost := _cpu_ns(call, calls)) * calls < SLICE_NS / 4:
+    calls, cost = 1, _cpu_ns(call, 1)
+    if cost < 50 * SLICE_NS:
+        # The first call pays for fresh memory. Were the slices as short as that one suggests, each call in them would
+        # be one after the peer has had the caches.
+        cost = min(cost, _cpu_ns(call, 1))
+    while cost * calls < SLICE_NS / 4:
         calls *= 4
+        cost = _cpu_ns(call, calls)
     return max(1, int(SLICE_NS / cost))
 
 
