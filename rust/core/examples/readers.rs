@@ -1,5 +1,6 @@
-//! What a writer's row costs alone and while four readers take snapshots without a pause. Prints nanoseconds of the
-//! writer's CPU time per row: how long it waits for a processor says nothing about the ring.
+//! What a writer's row costs alone, while four readers take snapshots and read them without a pause, and while as many
+//! threads count to themselves: a machine that others use as well gives a busy process less in each nanosecond, whatever it is busy with.
+//! Prints nanoseconds of the writer's CPU time per row: how long it waits for a processor says nothing about the ring.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -9,37 +10,58 @@ use millstream_core::buffer::{Buffer, View};
 const ROWS: usize = 2_000_000;
 const ROUNDS: usize = 9;
 const READERS: usize = 4;
+/// The rows a reader looks at.
+const READ: usize = 1_000;
+
+/// What stands in lines of the cache of its own: what the writer changes, its stack too, must not lie beside what the
+/// others look at.
+#[repr(align(128))]
+struct Apart<T>(T);
 
 fn main() {
     let names = ["a", "b", "c", "d"].map(String::from);
-    // In a place of its own: what the writer changes must not lie beside what readers look at.
-    let mut buffer =
-        Box::new(Buffer::new(10_000, Some(&names), &[10, 50, 200], &[], None).expect("a buffer"));
-    let view = buffer.view();
-    cpu_ns_per_row(&mut buffer);
-    let (mut alone, mut beside) = (Vec::new(), Vec::new());
+    let mut buffer = Apart(Buffer::new(10_000, Some(&names), &[10, 50, 200], &[], None).expect("a buffer"));
+    let view = Apart(buffer.0.view());
+    cpu_ns_per_row(&mut buffer.0);
+    let mut figures = [const { Vec::new() }; 3];
     for _ in 0..ROUNDS {
-        alone.push(cpu_ns_per_row(&mut buffer));
-        beside.push(with_readers(&view, || cpu_ns_per_row(&mut buffer)));
+        figures[0].push(cpu_ns_per_row(&mut buffer.0));
+        figures[1].push(beside(std::hint::spin_loop, || cpu_ns_per_row(&mut buffer.0)));
+        figures[2].push(beside(|| read(&view.0), || cpu_ns_per_row(&mut buffer.0)));
     }
-    println!("alone_ns {:.1}\nbeside_readers_ns {:.1}", median(alone), median(beside));
+    // Of neighbouring rounds: the machine is not the same for long.
+    let [_, busy, readers] = &figures;
+    println!(
+        "slower {:.3}",
+        median(readers.iter().zip(busy).map(|(readers, busy)| readers / busy).collect())
+    );
+    for (name, figures) in ["alone_ns", "beside_busy_ns", "beside_readers_ns"].into_iter().zip(figures) {
+        println!("{name} {:.1}", median(figures));
+    }
 }
 
-fn with_readers(view: &View, work: impl FnOnce() -> f64) -> f64 {
-    let done = AtomicBool::new(false);
+/// Does `work` while as many threads as there are readers do `other` again and again.
+fn beside(other: impl Fn() + Send + Sync, work: impl FnOnce() -> f64) -> f64 {
+    let done = Apart(AtomicBool::new(false));
     std::thread::scope(|scope| {
         for _ in 0..READERS {
-            let (view, done) = (view.clone(), &done);
-            scope.spawn(move || {
-                while !done.load(Ordering::Relaxed) {
-                    std::hint::black_box(view.snapshot(None));
+            scope.spawn(|| {
+                while !done.0.load(Ordering::Relaxed) {
+                    other();
                 }
             });
         }
         let cost = work();
-        done.store(true, Ordering::Relaxed);
+        done.0.store(true, Ordering::Relaxed);
         cost
     })
+}
+
+/// The sums of the newest rows.
+fn read(view: &View) {
+    let table = view.snapshot(Some(READ));
+    let sums = (0..table.columns().len()).filter_map(|at| Some(table.floats(at)?.iter().sum::<f64>()));
+    std::hint::black_box(sums.sum::<f64>());
 }
 
 fn cpu_ns_per_row(buffer: &mut Buffer) -> f64 {

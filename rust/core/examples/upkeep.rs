@@ -17,12 +17,10 @@ fn main() {
         (0..ROWS).map(|row| [0.3, 1.7, 2.9, 0.01].map(|f| (row as f64 * f).sin())).collect();
     let names = ["a", "b", "c", "d"].map(String::from);
     let plan = Plan::declared(&[10, 50, 200], &[], None, 10_000).expect("a plan");
-    let mut live = Live::new(&plan, 4);
-    let mut out = [0.0; 48];
+    let mut live = Live::new(&plan);
     let mut sequence = 0;
     report("upkeep_ns", &rows, |row| {
-        live.push(sequence, row, &mut out);
-        black_box(&out);
+        black_box(live.push(sequence, *row));
         sequence += 1;
     });
     for (name, windows) in [("stored_ns", &[10, 50, 200][..]), ("plain_ns", &[])] {

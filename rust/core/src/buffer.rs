@@ -400,7 +400,7 @@ impl Buffer {
         Ok(())
     }
 
-    #[inline]
+    #[inline(always)]
     fn write_row(&mut self, row: &[f64]) {
         self.ring.open(1);
         let sequence = self.ring.written() - 1;

@@ -5,19 +5,32 @@ use crate::features::Plan;
 use crate::ring::Ring;
 use crate::rolling::Live;
 
-/// The most columns side by side: the lanes of a vector.
-const MOST: usize = 4;
+/// One, two or four columns that came together: the lanes of a vector.
+pub(super) enum Lanes {
+    One(Beside<1>),
+    Two(Beside<2>),
+    Four(Beside<4>),
+}
 
-/// One, two or four columns that came together.
-pub(super) struct Lanes {
-    count: usize,
-    // Of these arrays the first `count`. They stand here and not behind a pointer, for they are read with each row.
-    columns: [usize; MOST],
+/// L columns of the buffer.
+pub(super) struct Beside<const L: usize> {
+    columns: [usize; L],
     /// Where their values stand; the features stand in the places after each.
-    places: [usize; MOST],
-    live: Live,
-    /// A row: the values, then each feature of all columns.
-    row: Vec<f64>,
+    places: [usize; L],
+    live: Live<L>,
+    /// How many features each has.
+    features: usize,
+}
+
+/// What is done with the columns, however many they are.
+macro_rules! with {
+    ($lanes:expr, $beside:ident => $what:expr) => {
+        match $lanes {
+            Lanes::One($beside) => $what,
+            Lanes::Two($beside) => $what,
+            Lanes::Four($beside) => $what,
+        }
+    };
 }
 
 impl Lanes {
@@ -25,27 +38,13 @@ impl Lanes {
     pub(super) fn split(columns: &[(usize, usize)], plan: &Plan) -> Vec<Self> {
         let (mut rest, mut all) = (columns, Vec::new());
         while !rest.is_empty() {
-            let count = [4, 2, 1].into_iter().find(|count| *count <= rest.len()).unwrap_or(1);
-            let (now, later) = rest.split_at(count);
-            rest = later;
-            let mut lanes = Self {
-                count,
-                columns: [0; MOST],
-                places: [0; MOST],
-                live: Live::new(plan, count),
-                row: vec![0.0; count * (1 + plan.per_column())],
-            };
-            for (lane, (column, place)) in now.iter().enumerate() {
-                (lanes.columns[lane], lanes.places[lane]) = (*column, *place);
-            }
-            all.push(lanes);
+            all.push(match rest.len() {
+                4.. => Self::Four(Beside::of(&mut rest, plan)),
+                2..4 => Self::Two(Beside::of(&mut rest, plan)),
+                0..2 => Self::One(Beside::of(&mut rest, plan)),
+            });
         }
         all
-    }
-
-    /// Which columns of the buffer they are.
-    pub(super) fn columns(&self) -> &[usize] {
-        &self.columns[..self.count]
     }
 
     /// Takes in the values that `value` gives for each lane and its column, and writes them with their features if there
@@ -57,48 +56,59 @@ impl Lanes {
         value: impl Fn(usize, usize) -> f64,
         to: Option<(&mut Ring<Columns>, usize)>,
     ) {
-        let [a, b, c, d] = self.columns;
-        match self.count {
-            1 => self.keep_up(sequence, [value(0, a)], to),
-            2 => self.keep_up(sequence, [value(0, a), value(1, b)], to),
-            4 => self.keep_up(sequence, [value(0, a), value(1, b), value(2, c), value(3, d)], to),
-            _ => unreachable!("1, 2 or 4 columns"),
-        }
+        with!(self, beside => beside.take(sequence, value, to));
     }
 
+    /// Which columns of the buffer they are.
+    pub(super) fn columns(&self) -> &[usize] {
+        with!(self, beside => &beside.columns)
+    }
+
+    /// Gives each feature of the row taken in last to `put`, with its lane and its place among the features of a column.
     #[inline(always)]
-    fn keep_up<const L: usize>(
-        &mut self,
-        sequence: u64,
-        values: [f64; L],
-        to: Option<(&mut Ring<Columns>, usize)>,
-    ) {
-        let (Some((into, features)), Some(places)) =
-            (self.row.split_first_chunk_mut::<L>(), self.places.first_chunk::<L>())
-        else {
-            unreachable!("a value and a place for each")
-        };
-        *into = values;
-        let mut may_miss = values.iter().fold(false, |missing, value| missing | value.is_nan());
-        if !features.is_empty() {
-            may_miss |= self.live.push(sequence, &*into, features);
-        }
-        if let Some((ring, row)) = to {
-            ring.put_row(row, *places, &self.row, may_miss);
-        }
-    }
-
-    /// The features of one column in the row taken in last.
-    pub(super) fn features(&self, lane: usize) -> impl Iterator<Item = f64> {
-        self.row[self.count..].iter().skip(lane).step_by(self.count).copied()
+    pub(super) fn features(&self, mut put: impl FnMut(usize, usize, f64)) {
+        with!(self, beside => for (at, feature) in beside.live.features().flatten().enumerate() {
+            feature.iter().enumerate().for_each(|(lane, value)| put(lane, at, *value));
+        });
     }
 
     /// Forgets all rows.
     pub(super) fn reset(&mut self) {
-        self.live.reset();
+        with!(self, beside => beside.live.reset());
     }
 
     pub(super) fn memory_bytes(&self) -> usize {
-        size_of::<Self>() + self.live.memory_bytes() + size_of_val(&*self.row)
+        size_of::<Self>() + with!(self, beside => beside.live.memory_bytes())
+    }
+}
+
+impl<const L: usize> Beside<L> {
+    /// The first L of some columns, which are taken off.
+    fn of(columns: &mut &[(usize, usize)], plan: &Plan) -> Self {
+        let (now, later) = columns.split_at(L);
+        *columns = later;
+        Self {
+            columns: std::array::from_fn(|lane| now[lane].0),
+            places: std::array::from_fn(|lane| now[lane].1),
+            live: Live::new(plan),
+            features: plan.per_column(),
+        }
+    }
+
+    #[inline(always)]
+    fn take(
+        &mut self,
+        sequence: u64,
+        value: impl Fn(usize, usize) -> f64,
+        to: Option<(&mut Ring<Columns>, usize)>,
+    ) {
+        let values: [f64; L] = std::array::from_fn(|lane| value(lane, self.columns[lane]));
+        let mut may_miss = values.iter().fold(false, |missing, value| missing | value.is_nan());
+        if self.features > 0 {
+            may_miss |= self.live.push(sequence, values);
+        }
+        if let Some((ring, row)) = to {
+            ring.put_row(row, self.places, &values, (self.features, self.live.features()), may_miss);
+        }
     }
 }

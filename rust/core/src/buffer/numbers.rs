@@ -41,10 +41,11 @@ impl Buffer {
         self.write_row(row);
         if kept > 0 {
             for lanes in &self.lanes {
-                for (lane, column) in lanes.columns().iter().enumerate() {
-                    let features = lanes.features(lane).take(kept);
-                    rest[column * kept..].iter_mut().zip(features).for_each(|(out, value)| *out = value);
-                }
+                lanes.features(|lane, at, feature| {
+                    if at < kept {
+                        rest[lanes.columns()[lane] * kept + at] = feature;
+                    }
+                });
             }
         }
     }

@@ -1,8 +1,8 @@
 //! The numbers of several columns over one run of rows, written once from front to back while the rows before are
 //! read. The memory that all unsafe code of the ring is about.
 //!
-//! Invariant: a cell is written by the ring's writer only, before the row it belongs to is published, and read only
-//! afterwards. The published length is stored with `Release` after the write and loaded with `Acquire` before the
+//! Invariant: a cell is written by the ring's writer only, before the row it belongs to is published, and read by others
+//! only afterwards. The published length is stored with `Release` after the write and loaded with `Acquire` before the
 //! read, so the two never race (the loom models check it cell by cell).
 
 use std::ops::Range;
@@ -96,45 +96,50 @@ impl Numbers {
         gaps.last.store(row, Ordering::Relaxed);
     }
 
-    /// Writes a row: each of `columns` takes the value at its own place in `values`, and the columns after it what
-    /// stands as many places further as there are `columns`. None is missing unless it `may_miss`.
+    /// Writes a row: each of `columns` takes its value of `values`, and the `count` columns after it those of `more`.
+    /// None is missing unless it `may_miss`.
     ///
     /// # Safety
     /// The caller is the only writer, and the row is not published.
     #[inline(always)]
-    pub(super) unsafe fn write_row<const L: usize>(
+    pub(super) unsafe fn write_row<'a, const L: usize>(
         &self,
         columns: [usize; L],
         row: usize,
-        values: &[f64],
+        values: &'a [f64; L],
+        (count, more): (usize, impl Iterator<Item = &'a [[f64; L]]>),
         may_miss: bool,
     ) {
-        let (count, all) = (values.len() / L, self.gaps.len());
-        let last = all.wrapping_sub(count); // where the last that fits begins
-        let inside = columns.iter().fold(count <= all, |inside, first| inside & (*first <= last));
+        let all = self.gaps.len();
+        let last = all.wrapping_sub(1 + count); // where the last that fits begins
+        let inside = columns.iter().fold(count < all, |inside, first| inside & (*first <= last));
         assert!(row < self.pitch && inside, "inside the cells");
+        self.fetch(columns[0]..columns[L - 1] + 1 + count, row);
         let (cells, pitch) = (self.cells.as_ptr(), self.pitch);
-        let mut starts = columns.map(|column| column * pitch + row);
-        for values in values.as_chunks::<L>().0 {
-            for lane in 0..L {
-                // SAFETY: row and column are inside the cells (asserted); nobody reads or writes this one (the caller).
-                unsafe { set(cells, starts[lane], values[lane]) };
-                starts[lane] += pitch;
+        let (mut starts, mut left) = (columns.map(|column| column * pitch + row), 1 + count);
+        for run in std::iter::once(std::slice::from_ref(values)).chain(more) {
+            assert!(run.len() <= left, "inside the cells");
+            left -= run.len();
+            for values in run {
+                for lane in 0..L {
+                    // SAFETY: row and column are inside the cells (asserted); nobody reads or writes this one (the caller).
+                    unsafe { set(cells, starts[lane], values[lane]) };
+                    starts[lane] += pitch;
+                }
             }
         }
-        self.fetch(columns[0]..columns[L - 1] + count, row);
+        assert_eq!(left, 0, "a value for each column");
         if may_miss {
-            self.note_missing_in_row(&columns, row, values);
+            columns.iter().for_each(|first| self.note_missing_in_row(*first..first + 1 + count, row));
         }
     }
 
     #[cold]
-    fn note_missing_in_row(&self, columns: &[usize], row: usize, values: &[f64]) {
-        for (at, values) in values.chunks_exact(columns.len()).enumerate() {
-            for (column, value) in columns.iter().zip(values) {
-                if value.is_nan() {
-                    self.note_missing(column + at, row);
-                }
+    fn note_missing_in_row(&self, columns: Range<usize>, row: usize) {
+        for column in columns {
+            // SAFETY: inside the cells, or the row would not have been written; it was, by this thread.
+            if unsafe { get(&self.cells, column * self.pitch + row) }.is_nan() {
+                self.note_missing(column, row);
             }
         }
     }
@@ -226,11 +231,16 @@ impl Numbers {
     #[inline(always)]
     fn fetch(&self, columns: Range<usize>, row: usize) {
         #[cfg(all(target_arch = "x86_64", not(miri)))]
-        for column in (columns.start + row % LINE..columns.end).step_by(LINE) {
+        {
             use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-            let next = self.cells.as_ptr().wrapping_add(column * self.pitch + row + 2 * LINE);
-            // SAFETY: to prefetch reads nothing, whatever the address.
-            unsafe { _mm_prefetch::<_MM_HINT_T0>(next.cast()) };
+            let cells = self.cells.as_ptr().wrapping_add(row + 2 * LINE);
+            // As many in each row: then the processor foresees where the loop ends.
+            for eighth in 0..columns.len().div_ceil(LINE) {
+                let column = (columns.start + eighth * LINE + row % LINE).min(columns.end - 1);
+                let next = cells.wrapping_add(column * self.pitch);
+                // SAFETY: to prefetch reads nothing, whatever the address.
+                unsafe { _mm_prefetch::<_MM_HINT_T0>(next.cast()) };
+            }
         }
     }
 

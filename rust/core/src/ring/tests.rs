@@ -3,7 +3,7 @@ use super::{Kind, Ring};
 /// A row whose columns can be checked against each other and against its sequence.
 fn push(ring: &mut Ring<()>, sequence: u64) {
     ring.open(1);
-    ring.put_row(0, [0], &[sequence as f64, checksum(sequence)], false);
+    ring.put_row(0, [0], &[sequence as f64], (1, [&[[checksum(sequence)]][..]].into_iter()), false);
 }
 
 fn checksum(sequence: u64) -> f64 {

@@ -123,17 +123,18 @@ impl<M> Ring<M> {
         (block, column, (self.written - segment.first) as usize - self.run + row)
     }
 
-    /// Writes numbers to row `row` of those opened last: each of the columns at `places` takes the value at its own
-    /// place in `values`, and the columns after it what stands L places further. NaN is missing; there is none unless it `may_miss`.
+    /// Writes numbers to row `row` of those opened last: each of the columns at `places` takes its value of `values`, and
+    /// the `count` columns after it those of `more`. NaN is missing; there is none unless it `may_miss`.
     ///
     /// # Panics
-    /// If there is no such row, or the columns did not come together.
+    /// If there is no such row, the columns did not come together, or `more` is not as long.
     #[inline(always)]
-    pub fn put_row<const L: usize>(
+    pub fn put_row<'a, const L: usize>(
         &mut self,
         row: usize,
         places: [usize; L],
-        values: &[f64],
+        values: &'a [f64; L],
+        (count, more): (usize, impl Iterator<Item = &'a [[f64; L]]>),
         may_miss: bool,
     ) {
         let (Block::Numbers { cells, base }, column, at) = self.here(row, 1, places[0]) else {
@@ -141,7 +142,7 @@ impl<M> Ring<M> {
         };
         let columns = places.map(|place| place - places[0] + column);
         // SAFETY: this is the only writer (`&mut self`), and the rows opened last are not published.
-        unsafe { cells.write_row(columns, base + at, values, may_miss) };
+        unsafe { cells.write_row(columns, base + at, values, (count, more), may_miss) };
     }
 
     /// Writes `values` to consecutive rows of a column of numbers, the first to row `row` of those opened last.

@@ -56,24 +56,19 @@ impl Widest {
 
     /// [`live::Columns::push`]. The values go over in registers: those just written one by one could not be read as a
     /// vector before all earlier writes are done, which took 4 % of a row with 48 features.
-    ///
-    /// # Panics
-    /// If there is not a value for each of 1, 2 or 4 columns.
     #[inline(always)]
     pub(super) fn push<const L: usize>(
         self,
         columns: &mut live::Columns<L>,
         sequence: u64,
-        values: &[f64],
-        out: &mut [f64],
+        values: [f64; L],
     ) -> bool {
-        assert_eq!(values.len(), L, "a value for each column");
         let [a, b, c, d] = std::array::from_fn(|lane| if lane < L { values[lane] } else { 0.0 });
         match self {
-            Self::Any => push(columns, sequence, a, b, c, d, out),
+            Self::Any => push(columns, sequence, a, b, c, d),
             // SAFETY: the proofs are made only where the machine was found to have AVX2.
             #[cfg(target_arch = "x86_64")]
-            Self::Avx2(_) | Self::Avx512(_) => unsafe { push_avx2(columns, sequence, a, b, c, d, out) },
+            Self::Avx2(_) | Self::Avx512(_) => unsafe { push_avx2(columns, sequence, a, b, c, d) },
         }
     }
 }
@@ -85,9 +80,8 @@ fn push<const L: usize>(
     b: f64,
     c: f64,
     d: f64,
-    out: &mut [f64],
 ) -> bool {
-    columns.push(sequence, &first([a, b, c, d]), out)
+    columns.push(sequence, &first([a, b, c, d]))
 }
 
 #[inline(always)]
@@ -104,9 +98,8 @@ fn push_avx2<const L: usize>(
     b: f64,
     c: f64,
     d: f64,
-    out: &mut [f64],
 ) -> bool {
-    columns.push(sequence, &first([a, b, c, d]), out)
+    columns.push(sequence, &first([a, b, c, d]))
 }
 
 #[cfg(target_arch = "x86_64")]

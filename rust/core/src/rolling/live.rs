@@ -13,84 +13,52 @@ use super::fold::{Fold, Half, Side, merge, merge_counted};
 use crate::features::{Feature, Plan};
 use crate::simd::Widest;
 
-/// The state that the next row's features of some columns rest on. A new one has seen no rows: what came before
-/// counts as missing.
+/// The state that the next row's features of L columns side by side rest on: 1, 2 or 4. A new one has seen no rows: what
+/// came before counts as missing.
 #[derive(Clone)]
-pub struct Live {
-    lanes: Lanes,
+pub struct Live<const L: usize> {
+    columns: Columns<L>,
     widest: Widest,
 }
 
-#[derive(Clone)]
-enum Lanes {
-    One(Columns<1>),
-    Two(Columns<2>),
-    Four(Columns<4>),
-}
-
-impl Live {
-    /// No rows so far of 1, 2 or 4 columns with the features of a plan that has all statistics.
+impl<const L: usize> Live<L> {
+    /// No rows so far, with the features of a plan that has all statistics.
     ///
     /// # Panics
-    /// For another number of columns, or a plan without some statistic.
+    /// For a plan without some statistic.
     #[must_use]
-    pub fn new(plan: &Plan, columns: usize) -> Self {
-        Self::on(Widest::of_this_machine(), plan, columns)
+    pub fn new(plan: &Plan) -> Self {
+        Self::on(Widest::of_this_machine(), plan)
     }
 
-    pub(super) fn on(widest: Widest, plan: &Plan, columns: usize) -> Self {
+    pub(super) fn on(widest: Widest, plan: &Plan) -> Self {
         assert!(plan.windows().is_empty() || plan.stats().len() == 4, "all statistics");
-        let lanes = match columns {
-            1 => Lanes::One(Columns::new(plan)),
-            2 => Lanes::Two(Columns::new(plan)),
-            4 => Lanes::Four(Columns::new(plan)),
-            _ => unreachable!("1, 2 or 4 columns"),
-        };
-        Self { lanes, widest }
+        Self { columns: Columns::new(plan), widest }
     }
 
-    /// How many columns it keeps up.
-    #[must_use]
-    pub fn columns(&self) -> usize {
-        match &self.lanes {
-            Lanes::One(_) => 1,
-            Lanes::Two(_) => 2,
-            Lanes::Four(_) => 4,
-        }
+    /// Takes in the columns' values of row `sequence` (NaN: missing, infinities are not allowed). Whether some of its
+    /// features may be missing; `false` is certain. Rows come in order of their sequence, none left out.
+    #[inline(always)]
+    pub fn push(&mut self, sequence: u64, values: [f64; L]) -> bool {
+        self.widest.push(&mut self.columns, sequence, values)
     }
 
-    /// Takes in the columns' values of row `sequence` (NaN: missing, infinities are not allowed) and writes the row's
-    /// features in the order of their names, of each the columns side by side. Whether some of them may be missing;
-    /// `false` is certain. Rows come in order of their sequence, none left out.
-    ///
-    /// # Panics
-    /// If there is not a value for each column, and a place in `out` for each feature of it.
-    #[inline]
-    pub fn push(&mut self, sequence: u64, values: &[f64], out: &mut [f64]) -> bool {
-        match &mut self.lanes {
-            Lanes::One(columns) => self.widest.push(columns, sequence, values, out),
-            Lanes::Two(columns) => self.widest.push(columns, sequence, values, out),
-            Lanes::Four(columns) => self.widest.push(columns, sequence, values, out),
-        }
+    /// The features of the row taken in last, in the order of their names: as they stand, in several runs.
+    #[inline(always)]
+    pub fn features(&self) -> impl Iterator<Item = &[[f64; L]]> {
+        let Columns { windows, lagged, .. } = &self.columns;
+        windows.iter().map(|window| &window.results[..]).chain(std::iter::once(&lagged[..]))
     }
 
     /// Forgets all rows.
     pub fn reset(&mut self) {
-        match &mut self.lanes {
-            Lanes::One(columns) => columns.reset(),
-            Lanes::Two(columns) => columns.reset(),
-            Lanes::Four(columns) => columns.reset(),
-        }
+        self.columns.reset();
     }
 
     /// The bytes it holds beside its own size.
     #[must_use]
     pub fn memory_bytes(&self) -> usize {
-        match &self.lanes {
-            Lanes::One(columns) => columns.memory_bytes(),
-            Lanes::Two(columns) => columns.memory_bytes(),
-            Lanes::Four(columns) => columns.memory_bytes(),
-        }
+        self.columns.memory_bytes()
     }
 }
 
@@ -98,8 +66,10 @@ impl Live {
 #[derive(Clone)]
 pub(super) struct Columns<const L: usize> {
     windows: Vec<LiveWindow<L>>,
-    lags: Recent<L>,
-    features: Vec<Feature>,
+    recent: Recent<L>,
+    lags: Vec<Feature>,
+    /// The lags and deltas of the row taken in last.
+    lagged: Vec<[f64; L]>,
     /// The sequence that the next row has if none is left out, as the windows' places stand.
     next: Option<u64>,
     /// Whether values came whose squares may overflow, and with them features that are missing.
@@ -113,68 +83,62 @@ impl<const L: usize> Columns<L> {
     fn new(plan: &Plan) -> Self {
         let windows =
             plan.windows().iter().map(|rows| LiveWindow::new(Window::new(*rows, plan.min_samples())));
+        // A lag looks back past the row at hand.
+        let looked_at = plan.windows().iter().copied().chain(plan.lags().iter().map(|rows| rows + 1));
+        let lags: Vec<_> = plan.lag_features().collect();
         Self {
             windows: windows.collect(),
-            lags: Recent::new(plan.lags().iter().copied().max().unwrap_or(0)),
-            features: plan.lag_features().collect(),
+            recent: Recent::new(looked_at.max().unwrap_or(0)),
+            lagged: vec![[f64::NAN; L]; lags.len()],
+            lags,
             next: None,
             overflows: false,
         }
     }
 
     #[inline(always)]
-    pub(super) fn push(&mut self, sequence: u64, values: &[f64; L], out: &mut [f64]) -> bool {
-        assert_eq!(out.len(), L * (4 * self.windows.len() + self.features.len()), "a place for each feature");
+    pub(super) fn push(&mut self, sequence: u64, values: &[f64; L]) -> bool {
         if self.next != Some(sequence) {
             self.windows.iter_mut().for_each(|window| window.place_at(sequence));
         }
         self.next = Some(sequence + 1);
         let plain = values.iter().fold(true, |plain, value| plain & (value.abs() <= PLAIN));
-        let missing = !plain && self.look_at(values);
-        let mut may_miss = self.overflows | !self.features.is_empty();
-        let (rolling, rest) = out.split_at_mut(4 * L * self.windows.len());
-        for (window, out) in self.windows.iter_mut().zip(rolling.chunks_exact_mut(4 * L)) {
-            let (results, all) = window.push(values, missing);
-            may_miss |= !all;
-            for (out, results) in out.chunks_exact_mut(L).zip(results) {
-                out.copy_from_slice(&results);
-            }
+        let missing = !plain && self.look_at(*values);
+        self.recent.push(*values);
+        let mut may_miss = self.overflows | !self.lags.is_empty();
+        for window in &mut self.windows {
+            may_miss |= !window.push(values, missing, &self.recent);
         }
-        // All roots at once: one after its window's other results, each would be waited for.
-        for variances in rolling.chunks_exact_mut(L).skip(1).step_by(4) {
-            variances.iter_mut().for_each(|variance| *variance = variance.sqrt());
-        }
-        if !self.features.is_empty() {
-            self.look_back(values, rest);
+        if !self.lags.is_empty() {
+            self.look_back(values);
         }
         may_miss
     }
 
     /// Whether one of the values is missing; that others are so large that features may overflow is kept.
     #[cold]
-    fn look_at(&mut self, values: &[f64; L]) -> bool {
+    fn look_at(&mut self, values: [f64; L]) -> bool {
         self.overflows |= values.iter().any(|value| value.abs() > PLAIN);
         values.iter().any(|value| value.is_nan())
     }
 
     #[inline(always)]
-    fn look_back(&mut self, values: &[f64; L], out: &mut [f64]) {
-        for (feature, out) in self.features.iter().zip(out.chunks_exact_mut(L)) {
-            match *feature {
+    fn look_back(&mut self, values: &[f64; L]) {
+        for (feature, out) in self.lags.iter().zip(&mut self.lagged) {
+            *out = match *feature {
                 Feature::Delta { rows } => {
-                    let past = self.lags.back(rows);
-                    (0..L).for_each(|lane| out[lane] = values[lane] - past[lane]);
+                    let past = self.recent.back(rows);
+                    std::array::from_fn(|lane| values[lane] - past[lane])
                 }
-                Feature::Lag { rows } => out.copy_from_slice(self.lags.back(rows)),
+                Feature::Lag { rows } => *self.recent.back(rows),
                 Feature::Rolling { .. } => unreachable!("a lag or a delta"),
-            }
+            };
         }
-        self.lags.push(*values);
     }
 
     fn reset(&mut self) {
         self.windows.iter_mut().for_each(|window| *window = LiveWindow::new(window.window));
-        self.lags = Recent::new(self.lags.longest);
+        self.recent = Recent::new(self.recent.longest);
         self.next = None;
         self.overflows = false;
     }
@@ -182,18 +146,23 @@ impl<const L: usize> Columns<L> {
     fn memory_bytes(&self) -> usize {
         let windows = self.windows.iter().map(|window| size_of::<LiveWindow<L>>() + window.memory_bytes());
         windows.sum::<usize>()
-            + self.lags.values.capacity() * size_of::<[f64; L]>()
-            + size_of_val(&*self.features)
+            + self.recent.values.capacity() * size_of::<[f64; L]>()
+            + size_of_val(&*self.lags)
+            + size_of_val(&*self.lagged)
     }
 }
 
+// With what a row reads and writes in one place: a value written at the same distance into a page as one read soon after
+// is taken for it at first, and where results stood anywhere, a row took up to half as long again.
 #[derive(Clone)]
 struct LiveWindow<const L: usize> {
     window: Window,
+    /// Mean, standard deviation, min and max of the window that ends with the row taken in last.
+    results: [[f64; L]; 4],
     /// The next row's place in its block; counted on, because the division costs more than the step.
     place: usize,
-    /// The values of the current block that were seen.
-    block: Vec<[f64; L]>,
+    /// The rows of the current block that were seen.
+    newer: usize,
     prefix: Fold<L>,
     prefix_shift: [f64; L],
     prefix_counts: [f64; L],
@@ -212,8 +181,9 @@ impl<const L: usize> LiveWindow<L> {
     fn new(window: Window) -> Self {
         Self {
             window,
+            results: [[f64::NAN; L]; 4],
             place: 0,
-            block: Vec::new(),
+            newer: 0,
             prefix: Fold::EMPTY,
             prefix_shift: [0.0; L],
             prefix_counts: [0.0; L],
@@ -230,45 +200,59 @@ impl<const L: usize> LiveWindow<L> {
     }
 
     fn memory_bytes(&self) -> usize {
-        self.block.capacity() * size_of::<[f64; L]>()
-            + self.suffix.capacity() * size_of::<Half<L>>()
-            + self.suffix_counts.capacity() * size_of::<[f64; L]>()
+        self.suffix.capacity() * size_of::<Half<L>>() + self.suffix_counts.capacity() * size_of::<[f64; L]>()
     }
 
-    /// Mean, variance, min and max of the window that ends with `values`, and whether none of them is missing.
+    /// Takes in `values`, the newest of all. The results are in place but for the standard deviation, of which the root
+    /// is still to be taken; whether none of them is missing.
     #[inline(always)]
-    fn push(&mut self, values: &[f64; L], missing: bool) -> ([[f64; L]; 4], bool) {
-        let (rows, place) = (self.window.rows, self.place);
-        if place == 0 {
-            self.turn();
+    fn push(&mut self, values: &[f64; L], missing: bool, recent: &Recent<L>) -> bool {
+        let left = self.window.rows - 1 - self.place;
+        self.place += 1;
+        self.newer += 1;
+        let older = left.min(self.suffix.len() - 1);
+        let (results, all) = if missing | self.gaps[0] | self.gaps[1] {
+            (self.counted(values, older), false)
+        } else {
+            self.plain(values, older)
+        };
+        let [mean, variance, min, max] = results;
+        self.results = [mean, variance.map(f64::sqrt), min, max];
+        if left == 0 {
+            self.turn(recent);
         }
-        self.place = if place + 1 == rows { 0 } else { place + 1 };
-        self.block.push(*values);
-        let older = (rows - 1 - place).min(self.suffix.len() - 1);
-        if missing | self.gaps[0] | self.gaps[1] {
-            return (self.counted(values, older), false);
-        }
-        self.plain(values, older)
+        all
     }
 
     /// [`Self::push`] where no value is missing.
     #[inline(always)]
     fn plain(&mut self, values: &[f64; L], older: usize) -> ([[f64; L]; 4], bool) {
-        let newer = self.block.len();
+        let newer = self.newer;
         if newer == 1 {
             self.prefix_shift = *values;
         }
-        self.prefix.add(values, &self.prefix_shift, 1.0 / float(newer));
+        let mut prefix = self.prefix;
+        prefix.add(values, &self.prefix_shift, 1.0 / float(newer));
+        let results = self.merged(&prefix, older, newer);
+        // Written back only here: right after it was read, the compiler would write the extremes as masked stores, which
+        // take AMD 18 steps each, a quarter of the row.
+        self.prefix = prefix;
+        results
+    }
+
+    /// The results of the newest `older` rows of the block before and the `newer` rows of this one.
+    #[inline(always)]
+    fn merged(&self, prefix: &Fold<L>, older: usize, newer: usize) -> ([[f64; L]; 4], bool) {
         let count = older + newer;
         if count < self.window.min_samples {
             return ([[f64::NAN; L]; 4], false);
         }
         let share = if count == self.window.rows { self.share } else { 1.0 / (float(count) - 1.0) };
         if older == 0 {
-            return (self.prefix.alone(&self.prefix_shift, share), count > 1);
+            return (prefix.alone(&self.prefix_shift, share), count > 1);
         }
         let before = float(older) / float(count);
-        let prefix = self.prefix.half();
+        let prefix = prefix.half();
         let (older, prefix) = self.sides(older, &prefix);
         (merge(&older, &prefix, before, float(newer) * before, share), true)
     }
@@ -284,7 +268,7 @@ impl<const L: usize> LiveWindow<L> {
     fn counted(&mut self, values: &[f64; L], older: usize) -> [[f64; L]; 4] {
         if !self.gaps[0] {
             self.gaps[0] = true;
-            self.prefix_counts = [float(self.block.len() - 1); L];
+            self.prefix_counts = [float(self.newer - 1); L];
         }
         self.prefix.add_counted(values, &mut self.prefix_shift, &mut self.prefix_counts);
         let older_counts = if self.gaps[1] { self.suffix_counts[older] } else { [float(older); L] };
@@ -295,29 +279,36 @@ impl<const L: usize> LiveWindow<L> {
 
     /// The current block becomes the block before.
     #[inline(always)]
-    fn turn(&mut self) {
-        let rows = self.block.len().min(self.window.rows - 1);
+    fn turn(&mut self, recent: &Recent<L>) {
+        let rows = self.newer.min(self.window.rows - 1);
         self.suffix.resize(rows + 1, Fold::EMPTY.half());
         self.suffix_counts.clear();
         self.gaps = [false, self.gaps[0]];
-        let folds = self.suffix[1..].iter_mut().zip(self.block.iter().rev());
+        let mut suffixes = self.suffix[1..].iter_mut();
         let (mut fold, mut counts) = (Fold::EMPTY, [0.0; L]);
         if self.gaps[1] {
             self.suffix_shift = counts;
             self.suffix_counts.push(counts);
-            for (suffix, values) in folds {
-                fold.add_counted(values, &mut self.suffix_shift, &mut counts);
-                *suffix = fold.half();
-                self.suffix_counts.push(counts);
+            for run in recent.newest(rows) {
+                for (values, suffix) in run.iter().rev().zip(&mut suffixes) {
+                    fold.add_counted(values, &mut self.suffix_shift, &mut counts);
+                    *suffix = fold.half();
+                    self.suffix_counts.push(counts);
+                }
             }
         } else {
-            self.suffix_shift = self.block.last().copied().unwrap_or([0.0; L]);
-            for (count, (suffix, values)) in (1..).zip(folds) {
-                fold.add(values, &self.suffix_shift, 1.0 / float(count));
-                *suffix = fold.half();
+            self.suffix_shift = *recent.back(0);
+            let mut count = 0;
+            for run in recent.newest(rows) {
+                for (values, suffix) in run.iter().rev().zip(&mut suffixes) {
+                    count += 1;
+                    fold.add(values, &self.suffix_shift, 1.0 / float(count));
+                    *suffix = fold.half();
+                }
             }
         }
-        self.block.clear();
+        self.newer = 0;
+        self.place = 0;
         self.prefix = Fold::EMPTY;
         self.prefix_counts = [0.0; L];
     }
@@ -329,10 +320,11 @@ fn float(rows: usize) -> f64 {
     rows as i64 as f64
 }
 
-/// The newest values, as many as the longest lag.
+/// The newest values, as far as anything looks back.
 #[derive(Clone)]
 struct Recent<const L: usize> {
     values: Vec<[f64; L]>,
+    /// Where the next goes, once there are as many as ever.
     next: usize,
     longest: usize,
 }
@@ -354,13 +346,21 @@ impl<const L: usize> Recent<L> {
         }
     }
 
-    /// The values `rows` before those to come; NaN where none were seen.
+    /// The values `rows` before the newest; NaN where none were seen.
     #[inline(always)]
     fn back(&self, rows: usize) -> &[f64; L] {
-        if rows > self.values.len() {
+        if rows >= self.values.len() {
             return &Self::MISSING;
         }
-        let at = self.next + self.values.len() - rows;
+        let at = self.next + self.values.len() - 1 - rows;
         &self.values[if at < self.values.len() { at } else { at - self.values.len() }]
+    }
+
+    /// The newest `rows` in two runs, the later one first; within each they stand in order.
+    #[inline(always)]
+    fn newest(&self, rows: usize) -> [&[[f64; L]]; 2] {
+        let (later, earlier) = self.values.split_at(self.next);
+        let rest = rows.saturating_sub(later.len());
+        [&later[later.len().saturating_sub(rows)..], &earlier[earlier.len() - rest..]]
     }
 }

@@ -221,7 +221,7 @@ proptest! {
     ) {
         let (windows, lags) = (Vec::from_iter(windows), Vec::from_iter(lags));
         let plan = Plan::declared(&windows, &lags, samples, 100).unwrap();
-        let mut lives: Vec<Live> = Widest::all().map(|widest| Live::on(widest, &plan, columns)).collect();
+        let mut lives: Vec<AnyLive> = Widest::all().map(|widest| any_live(widest, &plan, columns)).collect();
         let mut sequence = first_sequence;
         for run in runs {
             let held = |x: f64| if x.is_nan() && !missing { 0.5 } else { x };
@@ -239,16 +239,38 @@ proptest! {
                 }
                 for live in &mut lives {
                     let mut got = vec![7.0; want.len()];
-                    live.push(sequence, &run[row][..columns], &mut got);
+                    live(Some((sequence, &run[row])), &mut got);
                     for (got, want) in got.iter().zip(&want) {
                         prop_assert!(got.to_bits() == want.to_bits() || (got.is_nan() && want.is_nan()), "{got} {want}");
                     }
                 }
                 sequence += 1;
             }
-            lives.iter_mut().for_each(Live::reset);
+            lives.iter_mut().for_each(|live| live(None, &mut []));
         }
     }
+}
+
+/// Takes in a row and writes its features, or, without one, forgets all.
+type AnyLive = Box<dyn FnMut(Option<(u64, &[f64; 4])>, &mut [f64])>;
+
+fn any_live(widest: Widest, plan: &Plan, columns: usize) -> AnyLive {
+    match columns {
+        1 => live::<1>(widest, plan),
+        2 => live::<2>(widest, plan),
+        _ => live::<4>(widest, plan),
+    }
+}
+
+fn live<const L: usize>(widest: Widest, plan: &Plan) -> AnyLive {
+    let mut live = Live::<L>::on(widest, plan);
+    Box::new(move |row, out| match row {
+        Some((sequence, values)) => {
+            live.push(sequence, *values.first_chunk().unwrap());
+            out.iter_mut().zip(live.features().flatten().flatten()).for_each(|(out, value)| *out = *value);
+        }
+        None => live.reset(),
+    })
 }
 
 /// What a buffer takes: no infinities.
