@@ -31,6 +31,8 @@ mod tests;
 pub(crate) use abreast::{ABREAST, FEW, abreast};
 pub use live::Live;
 pub use tail::{Series, tail};
+#[cfg(not(loom))]
+pub(crate) use tail::{all_finite, uneven};
 
 use crate::simd::Widest;
 

@@ -17,6 +17,12 @@ impl<'a> Series<'a> {
         Self { values, first_sequence, finite: all_finite(values) }
     }
 
+    /// As [`Self::new`], where it is known that all values are finite, or not known.
+    #[cfg(not(loom))]
+    pub(crate) fn known(values: &'a [f64], first_sequence: u64, finite: bool) -> Self {
+        Self { values, first_sequence, finite }
+    }
+
     /// Whether no value is missing or infinite.
     #[cfg(not(loom))]
     pub(crate) fn is_finite(&self) -> bool {
@@ -100,9 +106,26 @@ impl<'a> Blocks<'a> {
     }
 }
 
+/// How many of the rows up to `end` to leave for later, so that those from `from` on are whole runs of all lanes.
+#[cfg(not(loom))]
+pub(crate) fn uneven(
+    from: usize,
+    first_sequence: u64,
+    end: usize,
+    window: Window,
+    scratch: &Scratch,
+) -> usize {
+    let widest = scratch.machine.for_answers(scratch.lockstep.past_caches);
+    let phase = (first_sequence % window.rows as u64) as usize;
+    let to_block = (window.rows - (phase + from % window.rows) % window.rows) % window.rows;
+    let run = window.rows * lockstep::longest(window.rows) * widest.lanes();
+    let rows = end - from;
+    rows.checked_sub(to_block).map_or(rows, |rows| rows % run)
+}
+
 /// Whether no value is NaN or infinite. Such a value times 0 is NaN, and stays so in a sum; eight sums side by side
 /// let the compiler take several values at a time.
-fn all_finite(values: &[f64]) -> bool {
+pub(crate) fn all_finite(values: &[f64]) -> bool {
     let (eights, rest) = values.as_chunks::<8>();
     let mut sums = [0.0; 8];
     for eight in eights {
