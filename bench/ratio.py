@@ -64,7 +64,7 @@ def summarize(pairs: list[tuple[float, float]]) -> Ratio:
 def _calls_per_slice(call: Work) -> int:
     """How many calls fill a slice: one call of a slow peer is a slice of its own."""
     calls, cost = 1, _cpu_ns(call, 1)
-    if cost < 50 * SLICE_NS:
+    if cost < 50 * SLICE_NS:  # a peer of a second or more is not called twice
         # The first call pays for fresh memory. Were the slices as short as that one suggests, each call in them would
         # be one after the peer has had the caches.
         cost = min(cost, _cpu_ns(call, 1))

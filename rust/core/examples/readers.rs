@@ -1,6 +1,7 @@
 //! What a writer's row costs alone, while four readers take snapshots and read them without a pause, and while as many
-//! threads count to themselves: a machine that others use as well gives a busy process less in each nanosecond, whatever it is busy with.
-//! Prints nanoseconds of the writer's CPU time per row: how long it waits for a processor says nothing about the ring.
+//! threads count to themselves: a machine that others use as well gives a busy process less in each nanosecond, whatever
+//! it is busy with. Prints nanoseconds of the writer's CPU time per row (how long it waits for a processor says nothing
+//! about the ring), and how many times those beside readers are those beside the others.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 

@@ -196,7 +196,10 @@ fn roll_part<'a>(
     let mut wanted = plan.stats().iter().zip(wanted).peekable();
     let (rows, place) = wanted.peek().map_or((0, 0), |(_, first)| (first.len(), place_in_line(first)));
     let pitch = pitch(rows).max(1);
-    unwanted.resize(pitch * (Stat::ALL.len() - plan.stats().len()) + LINE, 0.0);
+    let numbers = pitch * (Stat::ALL.len() - plan.stats().len()) + LINE;
+    if unwanted.len() < numbers {
+        unwanted.resize(numbers, 0.0); // never shortened: it would be zeroed anew for the next piece
+    }
     // At the same place of a line as what is wanted: all are written line by line together.
     let start = (place + LINE - place_in_line(&unwanted)) % LINE;
     let mut spare = unwanted[start..].chunks_exact_mut(pitch).map(|column| &mut column[..rows]);
@@ -352,7 +355,7 @@ mod tests {
 
     #[test]
     fn a_column_of_many_pieces_is_as_if_it_were_one() {
-        let windows = [1, 3, 10, 50, 64, 200, 700, 2_500];
+        let windows = [1, 3, 10, 50, 64, 200, 700, 2_500, 1 << 62];
         for (samples, gaps) in [(None, &[][..]), (None, &[0, 1_000, 1_001, 3_999]), (Some(2), &[2_345])] {
             let mut values: Vec<f64> = (0..4_000).map(|row| f64::from(row * row % 1_009)).collect();
             gaps.iter().for_each(|at| values[*at] = if at % 2 == 0 { f64::NAN } else { f64::INFINITY });
@@ -364,7 +367,7 @@ mod tests {
                     include_lags: false,
                     include_deltas: false,
                     min_samples: samples,
-                    longest: 4_000,
+                    longest: usize::MAX,
                     called: Called::OF_BUFFERS,
                 })
                 .unwrap();

@@ -173,6 +173,8 @@ struct LiveWindow<const L: usize> {
     /// Whether a value of the current block is missing, or of the block before. Only then are there counts: else each
     /// lane has as many values as rows.
     gaps: [bool; 2],
+    /// Whether the values of the current block are counted.
+    counting: bool,
     /// 1 over a full window's rows less one.
     share: f64,
 }
@@ -191,6 +193,7 @@ impl<const L: usize> LiveWindow<L> {
             suffix_shift: [0.0; L],
             suffix_counts: Vec::new(),
             gaps: [false; 2],
+            counting: false,
             share: 1.0 / (window.rows as f64 - 1.0),
         }
     }
@@ -203,8 +206,7 @@ impl<const L: usize> LiveWindow<L> {
         self.suffix.capacity() * size_of::<Half<L>>() + self.suffix_counts.capacity() * size_of::<[f64; L]>()
     }
 
-    /// Takes in `values`, the newest of all. The results are in place but for the standard deviation, of which the root
-    /// is still to be taken; whether none of them is missing.
+    /// Takes in `values`, the newest of all; whether none of the results is missing.
     #[inline(always)]
     fn push(&mut self, values: &[f64; L], missing: bool, recent: &Recent<L>) -> bool {
         let left = self.window.rows - 1 - self.place;
@@ -212,6 +214,7 @@ impl<const L: usize> LiveWindow<L> {
         self.newer += 1;
         let older = left.min(self.suffix.len() - 1);
         let (results, all) = if missing | self.gaps[0] | self.gaps[1] {
+            self.gaps[0] |= missing;
             (self.counted(values, older), false)
         } else {
             self.plain(values, older)
@@ -266,8 +269,8 @@ impl<const L: usize> LiveWindow<L> {
     /// [`Self::push`] where values of this block or the one before are missing.
     #[inline(always)]
     fn counted(&mut self, values: &[f64; L], older: usize) -> [[f64; L]; 4] {
-        if !self.gaps[0] {
-            self.gaps[0] = true;
+        if !self.counting {
+            self.counting = true;
             self.prefix_counts = [float(self.newer - 1); L];
         }
         self.prefix.add_counted(values, &mut self.prefix_shift, &mut self.prefix_counts);
@@ -311,6 +314,7 @@ impl<const L: usize> LiveWindow<L> {
         self.place = 0;
         self.prefix = Fold::EMPTY;
         self.prefix_counts = [0.0; L];
+        self.counting = false;
     }
 }
 

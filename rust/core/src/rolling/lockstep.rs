@@ -67,7 +67,7 @@ struct Weight {
 
 impl Weights {
     /// How many are kept: those of three windows take as long to make as the features of a thousand rows.
-    const KEPT: usize = 8;
+    const KEPT: usize = 32;
 
     fn new(rows: usize) -> Self {
         let weight = |place: usize| {

@@ -17,10 +17,10 @@ impl<'a> Series<'a> {
         Self { values, first_sequence, finite: all_finite(values) }
     }
 
-    /// As [`Self::new`], where it is known that all values are finite, or not known.
+    /// As [`Self::new`]; `surely_finite` where it is known that no value is missing or infinite.
     #[cfg(not(loom))]
-    pub(crate) fn known(values: &'a [f64], first_sequence: u64, finite: bool) -> Self {
-        Self { values, first_sequence, finite }
+    pub(crate) fn known(values: &'a [f64], first_sequence: u64, surely_finite: bool) -> Self {
+        Self { values, first_sequence, finite: surely_finite }
     }
 
     /// Whether no value is missing or infinite.
@@ -115,11 +115,14 @@ pub(crate) fn uneven(
     window: Window,
     scratch: &Scratch,
 ) -> usize {
+    let rows = end - from;
+    if window.rows > rows {
+        return rows; // and no product below overflows
+    }
     let widest = scratch.machine.for_answers(scratch.lockstep.past_caches);
     let phase = (first_sequence % window.rows as u64) as usize;
     let to_block = (window.rows - (phase + from % window.rows) % window.rows) % window.rows;
     let run = window.rows * lockstep::longest(window.rows) * widest.lanes();
-    let rows = end - from;
     rows.checked_sub(to_block).map_or(rows, |rows| rows % run)
 }
 
