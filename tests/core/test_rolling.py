@@ -8,7 +8,7 @@ import bottleneck
 import numpy as np
 import pandas as pd
 import pytest
-from millstream._core import lags, rolling
+from millstream._core import Buffer, lags, rolling
 from millstream.errors import InvalidRequestError
 
 RNG = np.random.default_rng(7)
@@ -75,6 +75,19 @@ def test_missing_values_count_towards_min_samples() -> None:
     table = rolling(values, [3], ["mean", "std"], min_samples=1)
     np.testing.assert_array_equal(table["value_rolling_mean_3"], [1, 1, 2, 3, 3, np.nan])
     np.testing.assert_array_equal(table["value_rolling_std_3"], [np.nan, np.nan, np.sqrt(2), np.nan, np.nan, np.nan])
+
+
+def test_a_long_column_has_the_bits_of_rows_one_by_one() -> None:
+    values = np.random.default_rng(3).normal(size=100_000).cumsum()
+    values[[40_000, 40_001, 99_990]] = np.nan
+    windows = [10, 50, 200, 30_000]
+    buffer = Buffer(len(values), ["value"], windows)
+    buffer.append(values[:, None])
+    live = buffer.features(include_lags=False)
+    computed = rolling(values, windows)
+    assert list(computed.columns) == list(buffer.feature_names)
+    for name in computed.columns:
+        np.testing.assert_array_equal(computed[name], live[name], err_msg=name)
 
 
 def test_names_come_per_column() -> None:

@@ -129,7 +129,7 @@ fn roll<'a>(
         }
     }
     for (values, out) in columns.zip(out) {
-        roll_one(plan, (values, first_sequence), scratch, out);
+        roll_one(plan, &Series::unseen(values, first_sequence), scratch, out);
     }
 }
 
@@ -144,43 +144,34 @@ fn roll_abreast(plan: &Plan, columns: &[Series<'_>], scratch: &mut Scratch, out:
 
 /// How many rows of a column at a time: they are still in the nearer caches when the last window comes to them. Of ten
 /// million rows a window at a time took two fifths more.
-const PIECE: usize = if cfg!(test) { 1 << 8 } else { 1 << 15 };
+const ROWS_AT_ONCE: usize = if cfg!(test) { 1 << 8 } else { 1 << 15 };
 
-/// As [`roll`] of one column: piece by piece, in each of them as far as a window's runs come out even.
-fn roll_one(
-    plan: &Plan,
-    (values, first_sequence): (&[f64], u64),
-    scratch: &mut Scratch,
-    out: &mut [&mut [f64]],
-) {
+/// As [`roll`] of one column: so many rows at a time, of them as far as a window's runs come out even.
+fn roll_one(plan: &Plan, column: &Series<'_>, scratch: &mut Scratch, out: &mut [&mut [f64]]) {
     let Some(rows) = out.first().map(|first| first.len()) else { return };
+    let values = column.values();
     let (all, first) = (values.len(), values.len() - rows);
     let mut looked_at = first.saturating_sub(plan.windows().iter().copied().max().unwrap_or(0));
-    let mut finite_from = looked_at;
-    let mut end = first;
+    let (mut finite_from, mut end) = (looked_at, first);
     while end < all {
-        end = all.min(end + PIECE);
-        if !rolling::all_finite(&values[looked_at..end]) {
-            finite_from =
-                end - values[looked_at..end].iter().rev().take_while(|value| value.is_finite()).count();
+        end = all.min(end + ROWS_AT_ONCE);
+        let new = &values[looked_at..end];
+        if !rolling::all_finite(new)
+            && let Some(at) = new.iter().rposition(|value| !value.is_finite())
+        {
+            finite_from = looked_at + at + 1;
         }
         looked_at = end;
         for (window, wanted) in plan.windows().iter().zip(out.chunks_exact_mut(plan.stats().len())) {
             let window = Window::new(*window, plan.min_samples());
             let done = all - wanted[0].len();
-            let to = if end == all {
-                all
-            } else {
-                end - rolling::uneven(done, first_sequence, end, window, scratch)
-            };
-            if to > done {
-                let from = done.saturating_sub(window.rows());
-                let series =
-                    Series::known(&values[from..to], first_sequence + from as u64, from >= finite_from);
-                let wanted =
-                    wanted.iter_mut().map(|column| column.split_off_mut(..to - done).unwrap_or_default());
-                roll_part(plan, &series, window, scratch, wanted);
+            let to = if end == all { all } else { rolling::even(column, done, end, window, scratch) };
+            if to == done {
+                continue;
             }
+            let from = done.saturating_sub(window.rows());
+            let wanted = wanted.iter_mut().map(|out| out.split_off_mut(..to - done).unwrap_or_default());
+            roll_part(plan, &column.part(from..to, from >= finite_from), window, scratch, wanted);
         }
     }
 }
@@ -379,6 +370,23 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn windows_without_statistics_have_no_features() {
+        let plan = Plan::new(Request {
+            windows: &[40],
+            stats: &[],
+            lags: &[5],
+            include_lags: false,
+            include_deltas: true,
+            min_samples: None,
+            longest: 300,
+            called: Called::OF_BUFFERS,
+        });
+        let held = Held { columns: 1, rows: 1, first_sequence: 5 };
+        let got = compute(&plan.unwrap(), held, 1, |_, out| out.fill(0.0));
+        assert_eq!(got.iter().map(|column| bits(column)).collect::<Vec<_>>(), [[1]]);
     }
 
     proptest! {

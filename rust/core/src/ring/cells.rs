@@ -137,8 +137,8 @@ impl Numbers {
     #[cold]
     fn note_missing_in_row(&self, columns: Range<usize>, row: usize) {
         for column in columns {
-            // SAFETY: inside the cells, or the row would not have been written; it was, by this thread.
-            if unsafe { get(&self.cells, column * self.pitch + row) }.is_nan() {
+            // SAFETY: only the writer notes what is missing, of rows it has written.
+            if unsafe { self.read(column, row) }.is_nan() {
                 self.note_missing(column, row);
             }
         }
@@ -182,7 +182,7 @@ impl Numbers {
     /// The value of a row.
     ///
     /// # Safety
-    /// The row is published.
+    /// The row is published, or the caller wrote it.
     #[inline(always)]
     pub(super) unsafe fn read(&self, column: usize, row: usize) -> f64 {
         assert!(row < self.pitch && column < self.gaps.len(), "inside the cells");

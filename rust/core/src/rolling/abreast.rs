@@ -27,10 +27,9 @@ pub(crate) fn abreast(
     let lanes = std::array::from_fn(|lane| columns.get(lane).unwrap_or(last).values);
     let (end, rows) = (last.values.len(), out.first().map_or(0, |out| out[0].len()));
     assert!(rows <= end, "no more rows than values");
-    let phase = (last.first_sequence % window.rows as u64) as usize;
     let mut row = end - rows;
     while row < end {
-        let place = (phase + row) % window.rows;
+        let place = last.place(row, window);
         let block = Block { lanes: &lanes, start: row.saturating_sub(place), from: row, window };
         let to = end.min(row + window.rows - place);
         let older = block.fold_suffixes(&mut scratch.abreast);

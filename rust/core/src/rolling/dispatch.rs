@@ -63,6 +63,7 @@ impl Widest {
         sequence: u64,
         values: [f64; L],
     ) -> bool {
+        const { assert!(L <= 4, "no more than four columns side by side") };
         let [a, b, c, d] = std::array::from_fn(|lane| if lane < L { values[lane] } else { 0.0 });
         match self {
             Self::Any => push(columns, sequence, a, b, c, d),

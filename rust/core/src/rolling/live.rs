@@ -287,27 +287,21 @@ impl<const L: usize> LiveWindow<L> {
         self.suffix.resize(rows + 1, Fold::EMPTY.half());
         self.suffix_counts.clear();
         self.gaps = [false, self.gaps[0]];
-        let mut suffixes = self.suffix[1..].iter_mut();
+        let folds = self.suffix[1..].iter_mut().zip(recent.newest_first());
         let (mut fold, mut counts) = (Fold::EMPTY, [0.0; L]);
         if self.gaps[1] {
             self.suffix_shift = counts;
             self.suffix_counts.push(counts);
-            for run in recent.newest(rows) {
-                for (values, suffix) in run.iter().rev().zip(&mut suffixes) {
-                    fold.add_counted(values, &mut self.suffix_shift, &mut counts);
-                    *suffix = fold.half();
-                    self.suffix_counts.push(counts);
-                }
+            for (suffix, values) in folds {
+                fold.add_counted(values, &mut self.suffix_shift, &mut counts);
+                *suffix = fold.half();
+                self.suffix_counts.push(counts);
             }
         } else {
             self.suffix_shift = *recent.back(0);
-            let mut count = 0;
-            for run in recent.newest(rows) {
-                for (values, suffix) in run.iter().rev().zip(&mut suffixes) {
-                    count += 1;
-                    fold.add(values, &self.suffix_shift, 1.0 / float(count));
-                    *suffix = fold.half();
-                }
+            for (count, (suffix, values)) in (1..).zip(folds) {
+                fold.add(values, &self.suffix_shift, 1.0 / float(count));
+                *suffix = fold.half();
             }
         }
         self.newer = 0;
@@ -360,11 +354,10 @@ impl<const L: usize> Recent<L> {
         &self.values[if at < self.values.len() { at } else { at - self.values.len() }]
     }
 
-    /// The newest `rows` in two runs, the later one first; within each they stand in order.
+    /// All of them, the newest first.
     #[inline(always)]
-    fn newest(&self, rows: usize) -> [&[[f64; L]]; 2] {
+    fn newest_first(&self) -> impl Iterator<Item = &[f64; L]> {
         let (later, earlier) = self.values.split_at(self.next);
-        let rest = rows.saturating_sub(later.len());
-        [&later[later.len().saturating_sub(rows)..], &earlier[earlier.len() - rest..]]
+        later.iter().rev().chain(earlier.iter().rev())
     }
 }

@@ -32,7 +32,7 @@ pub(crate) use abreast::{ABREAST, FEW, abreast};
 pub use live::Live;
 pub use tail::{Series, tail};
 #[cfg(not(loom))]
-pub(crate) use tail::{all_finite, uneven};
+pub(crate) use tail::{all_finite, even};
 
 use crate::simd::Widest;
 
