@@ -17,6 +17,7 @@ REASONS = {
     "rust/core/src/simd/turn.rs": "8 by 8 numbers turned in registers, which the compiler does not find",
     "rust/bindings/src/arrow.rs": "structures of the Arrow C interface taken out of capsules",
     "rust/bindings/src/arrow_export.rs": "structures of the Arrow C interface over the ring's own memory",
+    "rust/bindings/src/claim.rs": "a claim under the interpreter's lock: without a swap, a row in 4 % less time",
     "rust/bindings/src/numpy.rs": "an array's numbers where they stand, and two calls of its C interface",
     "rust/bindings/src/one_row.rs": "a method and a walk over a dictionary below PyO3: a row in two thirds of the time",
     "rust/bindings/src/table.rs": "the buffer protocol: columns lent to NumPy where they stand",

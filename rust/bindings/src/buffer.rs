@@ -1,6 +1,5 @@
 //! `Buffer`: one writer at a time, any number of readers.
 
-use atomic_refcell::{AtomicRefCell, AtomicRefMut};
 use millstream_core::buffer::{Ask, Buffer, View};
 use millstream_core::error::Error;
 use millstream_core::rows::{Mode, Wanted};
@@ -8,6 +7,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString, PyTuple};
 
 use crate::arguments::{self, periods_if_any, whole_if_any};
+use crate::claim::{Claim, Claimed};
 use crate::error::raise;
 use crate::numpy::array_of;
 use crate::one_row::{plain_number, read_in_order};
@@ -50,9 +50,9 @@ const CAPACITY: i64 = 10_000;
 /// infinite where the sum of the differences passes 1.8e308.
 #[pyclass(name = "Buffer", module = "millstream", frozen)]
 pub(crate) struct PyBuffer {
-    /// To borrow it is the claim of the one writer: nobody ever waits for it. In a place of its own, because the writer
-    /// changes what lies beside the claim and readers need what lies beside the view.
-    writer: Box<AtomicRefCell<Writer>>,
+    /// Nobody ever waits for it. In a place of its own, because the writer changes what lies beside the claim and readers
+    /// need what lies beside the view.
+    writer: Box<Claim<Writer>>,
     view: View,
 }
 
@@ -66,14 +66,14 @@ struct Writer {
 
 impl PyBuffer {
     /// The right to write, for the whole call: whoever comes second is refused.
-    fn claim(&self) -> PyResult<AtomicRefMut<'_, Writer>> {
-        self.writer.try_borrow_mut().map_err(|_| raise(Error::WriterBusy))
+    fn claim(&self, py: Python<'_>) -> PyResult<Claimed<'_, Writer>> {
+        self.writer.claim(py).ok_or_else(|| raise(Error::WriterBusy))
     }
 
     /// [`Writer::take`], if nobody else writes.
     #[inline(always)]
     pub(crate) fn take(&self, row: &Bound<'_, PyDict>) -> bool {
-        self.writer.try_borrow_mut().is_ok_and(|mut writer| writer.take(row))
+        self.writer.claim(row.py()).is_some_and(|mut writer| writer.take(row))
     }
 }
 
@@ -134,15 +134,12 @@ impl PyBuffer {
         let buffer =
             Buffer::new(capacity, columns.as_deref(), &windows, &lags, min_samples).map_err(raise)?;
         let view = buffer.view();
-        Ok(Self {
-            writer: Box::new(AtomicRefCell::new(Writer { buffer, keys: Vec::new(), row: Vec::new() })),
-            view,
-        })
+        Ok(Self { writer: Box::new(Claim::new(Writer { buffer, keys: Vec::new(), row: Vec::new() })), view })
     }
 
     /// Takes in one row or many, or none of them; how many.
     pub(crate) fn append(&self, data: &Bound<'_, PyAny>) -> PyResult<usize> {
-        let mut writer = self.claim()?;
+        let mut writer = self.claim(data.py())?;
         let table = read(data, None, Mode::Typed, &Wanted::default())?;
         let buffer = &mut writer.buffer;
         let count = data.py().detach(|| buffer.append(&table)).map_err(raise)?;
@@ -242,7 +239,7 @@ impl PyBuffer {
 
     /// Forgets the rows; columns, types and declared features stay.
     fn clear(&self, py: Python<'_>) -> PyResult<()> {
-        let mut writer = self.claim()?;
+        let mut writer = self.claim(py)?;
         let buffer = &mut writer.buffer;
         py.detach(|| buffer.clear());
         Ok(())

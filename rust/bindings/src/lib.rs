@@ -7,6 +7,7 @@ mod arrow;
 mod arrow_export;
 mod body;
 mod buffer;
+mod claim;
 mod error;
 mod numpy;
 mod one_row;
