@@ -1,44 +1,100 @@
 //! What a writer's row costs alone, while four readers take snapshots and read them without a pause, and while as many
 //! threads count to themselves: a machine that others use as well gives a busy process less in each nanosecond, whatever
-//! it is busy with. Prints nanoseconds of the writer's CPU time per row (how long it waits for a processor says nothing
-//! about the ring), and how many times those beside readers are those beside the others.
+//! it is busy with.
+//!
+//! What readers cost is the lines of the cache that they take from the writer's core: for each snapshot the published
+//! length, and the newest line of each column they read. So it hangs on how far apart the cores are, which changes while
+//! a virtual machine runs: rounds are told apart by what a line takes there and back, less than `NEAR_NS` or more.
+//!
+//! Prints for `near` and for `far` cores, where there were rounds of the kind: that time, nanoseconds of the writer's CPU
+//! time per row (how long it waits for a processor says nothing about the ring), and how many times those beside readers
+//! are those beside the others.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::hint::spin_loop;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Instant;
 
 use millstream_core::buffer::{Buffer, View};
 
 /// The system counts a thread's CPU time in steps of up to 4 ms: a round takes many.
-const ROWS: usize = 2_000_000;
-const ROUNDS: usize = 9;
+const ROWS: usize = 1_000_000;
+const ROUNDS: usize = 25;
 const READERS: usize = 4;
 /// The rows a reader looks at.
 const READ: usize = 1_000;
+/// Cores that share a cache hand a line there and back in 60 ns, others in 350.
+const NEAR_NS: f64 = 150.0;
 
 /// What stands in lines of the cache of its own: what the writer changes, its stack too, must not lie beside what the
 /// others look at.
 #[repr(align(128))]
 struct Apart<T>(T);
 
+struct Round {
+    apart: f64,
+    alone: f64,
+    busy: f64,
+    readers: f64,
+}
+
 fn main() {
     let names = ["a", "b", "c", "d"].map(String::from);
     let mut buffer = Apart(Buffer::new(10_000, Some(&names), &[10, 50, 200], &[], None).expect("a buffer"));
     let view = Apart(buffer.0.view());
     cpu_ns_per_row(&mut buffer.0);
-    let mut figures = [const { Vec::new() }; 3];
-    for _ in 0..ROUNDS {
-        figures[0].push(cpu_ns_per_row(&mut buffer.0));
-        figures[1].push(beside(std::hint::spin_loop, || cpu_ns_per_row(&mut buffer.0)));
-        figures[2].push(beside(|| read(&view.0), || cpu_ns_per_row(&mut buffer.0)));
+    let round = |_| {
+        let before = there_and_back_ns();
+        let alone = cpu_ns_per_row(&mut buffer.0);
+        let busy = beside(spin_loop, || cpu_ns_per_row(&mut buffer.0));
+        let readers = beside(|| read(&view.0), || cpu_ns_per_row(&mut buffer.0));
+        Round { apart: f64::max(before, there_and_back_ns()), alone, busy, readers }
+    };
+    let (near, far): (Vec<_>, Vec<_>) = (0..ROUNDS).map(round).partition(|round| round.apart < NEAR_NS);
+    for (kind, rounds) in [("near", near), ("far", far)] {
+        let Some(apart) = median(&rounds, |round| round.apart) else { continue };
+        println!("{kind}_there_and_back_ns {apart:.0}");
+        let figures: [(&str, fn(&Round) -> f64); 4] = [
+            ("alone_ns", |round| round.alone),
+            ("beside_busy_ns", |round| round.busy),
+            ("beside_readers_ns", |round| round.readers),
+            // Of neighbouring times: the machine is not the same for long.
+            ("slower", |round| round.readers / round.busy),
+        ];
+        for (name, figure) in figures {
+            println!("{kind}_{name} {:.2}", median(&rounds, figure).expect("there are rounds"));
+        }
     }
-    // Of neighbouring rounds: the machine is not the same for long.
-    let [_, busy, readers] = &figures;
-    println!(
-        "slower {:.3}",
-        median(readers.iter().zip(busy).map(|(readers, busy)| readers / busy).collect())
-    );
-    for (name, figures) in ["alone_ns", "beside_busy_ns", "beside_readers_ns"].into_iter().zip(figures) {
-        println!("{name} {:.1}", median(figures));
-    }
+}
+
+/// What a line of the cache takes from core to core and back: the least of some times, for two threads may first have
+/// to share a core.
+fn there_and_back_ns() -> f64 {
+    const TIMES: usize = 50;
+    const EACH: usize = 200;
+    let count = Apart(AtomicUsize::new(0));
+    let wait_for = |number| {
+        while count.0.load(Ordering::Acquire) != number {
+            spin_loop();
+        }
+    };
+    let there_and_back = |number| {
+        count.0.store(number, Ordering::Release);
+        wait_for(number + 1);
+    };
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for time in 0..TIMES * EACH {
+                wait_for(2 * time + 1);
+                count.0.store(2 * time + 2, Ordering::Release);
+            }
+        });
+        let some = |first: usize| {
+            let start = Instant::now();
+            (first..first + EACH).for_each(|time| there_and_back(2 * time + 1));
+            start.elapsed().as_nanos() as f64 / EACH as f64
+        };
+        (0..TIMES).map(|times| some(times * EACH)).fold(f64::INFINITY, f64::min)
+    })
 }
 
 /// Does `work` while as many threads as there are readers do `other` again and again.
@@ -80,7 +136,8 @@ fn thread_cpu_ns() -> f64 {
     text.split(' ').next().and_then(|first| first.parse().ok()).expect("nanoseconds")
 }
 
-fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values[values.len() / 2]
+fn median(rounds: &[Round], figure: impl Fn(&Round) -> f64) -> Option<f64> {
+    let mut figures: Vec<_> = rounds.iter().map(figure).collect();
+    figures.sort_by(f64::total_cmp);
+    figures.get(figures.len() / 2).copied()
 }
