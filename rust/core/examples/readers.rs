@@ -51,18 +51,17 @@ fn main() {
     };
     let (near, far): (Vec<_>, Vec<_>) = (0..ROUNDS).map(round).partition(|round| round.apart < NEAR_NS);
     for (kind, rounds) in [("near", near), ("far", far)] {
-        let Some(apart) = median(&rounds, |round| round.apart) else { continue };
-        println!("{kind}_there_and_back_ns {apart:.0}");
-        let figures: [(&str, fn(&Round) -> f64); 4] = [
-            ("alone_ns", |round| round.alone),
-            ("beside_busy_ns", |round| round.busy),
-            ("beside_readers_ns", |round| round.readers),
-            // Of neighbouring times: the machine is not the same for long.
-            ("slower", |round| round.readers / round.busy),
-        ];
-        for (name, figure) in figures {
-            println!("{kind}_{name} {:.2}", median(&rounds, figure).expect("there are rounds"));
-        }
+        let tell = |name, figure: fn(&Round) -> f64| {
+            if let Some(figure) = median(rounds.iter().map(figure).collect()) {
+                println!("{kind}_{name} {figure:.2}");
+            }
+        };
+        tell("there_and_back_ns", |round| round.apart);
+        tell("alone_ns", |round| round.alone);
+        tell("beside_busy_ns", |round| round.busy);
+        tell("beside_readers_ns", |round| round.readers);
+        // Of neighbouring times: the machine is not the same for long.
+        tell("slower", |round| round.readers / round.busy);
     }
 }
 
@@ -136,8 +135,7 @@ fn thread_cpu_ns() -> f64 {
     text.split(' ').next().and_then(|first| first.parse().ok()).expect("nanoseconds")
 }
 
-fn median(rounds: &[Round], figure: impl Fn(&Round) -> f64) -> Option<f64> {
-    let mut figures: Vec<_> = rounds.iter().map(figure).collect();
+fn median(mut figures: Vec<f64>) -> Option<f64> {
     figures.sort_by(f64::total_cmp);
     figures.get(figures.len() / 2).copied()
 }
