@@ -1,5 +1,6 @@
 """Tables in and out as Arrow: Polars, pandas and pyarrow on the other side."""
 
+import re
 from typing import Any
 
 import numpy as np
@@ -100,6 +101,28 @@ def test_rolling_leaves_out_what_holds_no_numbers() -> None:
     for values in nothing:
         with pytest.raises(InvalidRequestError, match="without a column of numbers"):
             rolling(values, [2])
+
+
+def test_frames_of_pandas_that_are_no_arrow_data_are_refused_with_its_reason() -> None:
+    for frame, reason in (
+        (pd.DataFrame([[1.0, 2.0]], columns=["a", "a"]), "Duplicate column names found: ['a', 'a']"),
+        (pd.DataFrame({"a": [1, "x"]}), "Conversion failed for column a with type object"),
+        (pd.DataFrame({"a": [1j]}), "Conversion failed for column a with type complex128"),
+    ):
+        for read in (read_rows, Buffer(10).append, lambda frame: rolling(frame, [1])):
+            with pytest.raises(InvalidRequestError, match=re.escape(reason)) as refused:
+                read(frame)
+            assert "Give each column a name of its own and values of one type" in str(refused.value)
+            assert refused.value.__cause__ is not None
+
+
+def test_what_breaks_while_arrow_data_is_made_is_not_taken_for_bad_data() -> None:
+    class Broken:
+        def __arrow_c_stream__(self, requested_schema: object = None) -> object:
+            raise MemoryError("no room")
+
+    with pytest.raises(MemoryError, match="no room"):
+        read_rows(Broken())
 
 
 def test_a_series_of_pandas_is_a_column_of_its_name() -> None:

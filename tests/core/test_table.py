@@ -72,7 +72,19 @@ def test_a_column_over_several_segments_is_joined() -> None:
 
 def test_slices_stay_within_the_rows(table: Table) -> None:
     assert [len(table.slice(*cut)) for cut in ((0, 2), (1, 99), (3, 1), (99, 1), (1, 0))] == [2, 2, 0, 0, 0]
+    assert len(table.slice(1, 10**30)) == 2
     assert table.slice(1, 2).slice(1, 1).to_json() == b'[{"x":5.0,"y":6.0}]'
+
+
+def test_a_slice_of_less_than_no_rows_is_refused(table: Table) -> None:
+    wrong: list[tuple[Any, Any, str]] = [
+        (-1, 1, "'offset' is -1"),
+        (0, -(10**9), "'length' is -1"),
+        (0, 1.5, "'length' is 1.5"),
+    ]
+    for offset, length, named in wrong:
+        with pytest.raises(InvalidRequestError, match=named):
+            table.slice(offset, length)
 
 
 def test_a_matrix_has_the_columns_asked_for(table: Table) -> None:

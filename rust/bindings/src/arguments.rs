@@ -70,6 +70,12 @@ pub(crate) fn tail(value: Option<&Bound<'_, PyAny>>) -> PyResult<Option<usize>> 
     Ok(rows.map(|rows| rows as usize))
 }
 
+/// A number of rows, or none.
+pub(crate) fn count(name: &str, value: &Bound<'_, PyAny>) -> PyResult<usize> {
+    let rows = whole(name, value)?;
+    usize::try_from(rows).map_err(|_| refuse(name, value, "It is a number of rows from 0"))
+}
+
 /// The items of a list, a tuple, an array or whatever else has items in order and in places.
 fn each<T>(
     name: &str,

@@ -19,6 +19,7 @@ use arrow_schema::{ArrowError, DataType, Field};
 use millstream_core::error::{Error, Step};
 use millstream_core::rows::{Cell, MAX_COLUMNS, Texts, Values};
 use millstream_core::table::{Column, Table};
+use pyo3::exceptions::{PyBaseException, PyNotImplementedError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyCapsule, PyCapsuleMethods, PyDict, PyMapping, PyTuple};
 
@@ -159,8 +160,34 @@ fn receive(data: &Bound<'_, PyAny>) -> PyResult<(Field, Vec<ArrayRef>)> {
     if data.hasattr("__arrow_c_stream__")? { stream(data) } else { single(data) }
 }
 
+/// The Arrow data of an object. Where its maker finds that it has none (pandas has columns of several types, and names
+/// that come twice), that is an error of what was sent.
+fn handed_over<'py>(data: &Bound<'py, PyAny>, method: &str) -> PyResult<Bound<'py, PyAny>> {
+    data.call_method0(method).map_err(|error| {
+        let py = data.py();
+        let of_the_data = error.is_instance_of::<PyValueError>(py)
+            || error.is_instance_of::<PyTypeError>(py)
+            || error.is_instance_of::<PyNotImplementedError>(py);
+        if !of_the_data {
+            return error;
+        }
+        let why = said_by(error.value(py)).unwrap_or_else(|_| error.to_string());
+        let refused = raise(Error::invalid(format!(
+            "A frame that is not Arrow data ({why}). Give each column a name of its own and values of one type: numbers, booleans or text."
+        )));
+        refused.set_cause(py, Some(error));
+        refused
+    })
+}
+
+/// An error's texts: pyarrow's have several, of which the last names the column.
+fn said_by(error: &Bound<'_, PyBaseException>) -> PyResult<String> {
+    let texts: Vec<String> = error.getattr("args")?.extract()?;
+    Ok(texts.join("; "))
+}
+
 fn stream(data: &Bound<'_, PyAny>) -> PyResult<(Field, Vec<ArrayRef>)> {
-    let capsule = data.call_method0("__arrow_c_stream__")?.cast_into::<PyCapsule>()?;
+    let capsule = handed_over(data, "__arrow_c_stream__")?.cast_into::<PyCapsule>()?;
     let pointer = capsule.pointer_checked(Some(STREAM))?.cast::<FFI_ArrowArrayStream>();
     // SAFETY: a capsule of this name holds a stream of the C stream interface, by the capsule interface's
     // definition; it is moved out, which leaves a released one for the capsule's destructor.
@@ -171,7 +198,7 @@ fn stream(data: &Bound<'_, PyAny>) -> PyResult<(Field, Vec<ArrayRef>)> {
 }
 
 fn single(data: &Bound<'_, PyAny>) -> PyResult<(Field, Vec<ArrayRef>)> {
-    let capsules = data.call_method0("__arrow_c_array__")?.cast_into::<PyTuple>()?;
+    let capsules = handed_over(data, "__arrow_c_array__")?.cast_into::<PyTuple>()?;
     let (schema, array) =
         (capsules.get_item(0)?.cast_into::<PyCapsule>()?, capsules.get_item(1)?.cast_into::<PyCapsule>()?);
     let schema = schema.pointer_checked(Some(SCHEMA))?.cast::<FFI_ArrowSchema>();

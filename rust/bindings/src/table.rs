@@ -12,6 +12,7 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBytes, PyCapsule, PyTuple};
 
+use crate::arguments;
 use crate::arrow_export;
 use crate::error::raise;
 
@@ -154,8 +155,8 @@ impl PyTable {
         float_array(py, values)?.call_method1("reshape", (self.0.len(), places.len()))
     }
 
-    fn slice(&self, offset: usize, length: usize) -> Self {
-        Self(self.0.slice(offset, length))
+    fn slice(&self, offset: &Bound<'_, PyAny>, length: &Bound<'_, PyAny>) -> PyResult<Self> {
+        Ok(Self(self.0.slice(arguments::count("offset", offset)?, arguments::count("length", length)?)))
     }
 
     /// The table as Arrow; numbers are shared, not copied.
