@@ -15,11 +15,9 @@ pub(crate) struct Claim<T> {
     value: UnsafeCell<T>,
 }
 
-// SAFETY: the value is reached through a `Claimed` only, of which there is one at a time.
-unsafe impl<T: Send> Sync for Claim<T> {}
-
-// What a panic leaves behind is the value's matter, as it was without a claim around it.
-impl<T: std::panic::RefUnwindSafe> std::panic::RefUnwindSafe for Claim<T> {}
+// SAFETY: the value is reached through a `Claimed` only, of which there is one at a time; it may go to another thread, and
+// lend the value to others.
+unsafe impl<T: Send + Sync> Sync for Claim<T> {}
 
 impl<T> Claim<T> {
     pub(crate) fn new(value: T) -> Self {
@@ -33,7 +31,10 @@ impl<T> Claim<T> {
             !self.taken.swap(true, Ordering::Acquire)
         } else {
             let free = !self.taken.load(Ordering::Acquire);
-            self.taken.store(true, Ordering::Relaxed);
+            // Not where it is taken: who has it may let go at any moment.
+            if free {
+                self.taken.store(true, Ordering::Relaxed);
+            }
             free
         };
         free.then(|| Claimed(self))
