@@ -1,14 +1,15 @@
 //! What a writer's row costs alone, while four readers take snapshots and read them without a pause, and while as many
-//! threads count to themselves: a machine that others use as well gives a busy process less in each nanosecond, whatever
-//! it is busy with.
+//! threads do the same with a buffer that nobody writes: whatever keeps the other cores busy, a machine that others use
+//! as well gives each thread less in a nanosecond.
 //!
-//! What readers cost is the lines of the cache that they take from the writer's core: for each snapshot the published
-//! length, and the newest line of each column they read. So it hangs on how far apart the cores are, which changes while
-//! a virtual machine runs: rounds are told apart by what a line takes there and back, less than `NEAR_NS` or more.
+//! What readers cost is the lines of the cache that they take from the writer's core. So it hangs on how far apart two
+//! cores are, which changes while a virtual machine runs: rounds are told apart by what a line takes there and back
+//! before and after them, less than `NEAR_NS` or more. (On a machine of two cores, that is: among more, nobody knows
+//! which two were asked.)
 //!
-//! Prints for `near` and for `far` cores, where there were rounds of the kind: that time, nanoseconds of the writer's CPU
-//! time per row (how long it waits for a processor says nothing about the ring), and how many times those beside readers
-//! are those beside the others.
+//! Prints for `near` and for `far` cores, where there were rounds of the kind: how many, that time, nanoseconds of the
+//! writer's CPU time per row (how long it waits for a processor says nothing about the ring), and how many times those
+//! beside its readers are those beside the others.
 
 use std::hint::spin_loop;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -16,7 +17,7 @@ use std::time::Instant;
 
 use millstream_core::buffer::{Buffer, View};
 
-/// The system counts a thread's CPU time in steps of up to 4 ms: a round takes many.
+/// The system counts a thread's CPU time in steps of up to 4 ms: a round takes twenty or more.
 const ROWS: usize = 1_000_000;
 const ROUNDS: usize = 25;
 const READERS: usize = 4;
@@ -33,24 +34,23 @@ struct Apart<T>(T);
 struct Round {
     apart: f64,
     alone: f64,
-    busy: f64,
+    elsewhere: f64,
     readers: f64,
 }
 
 fn main() {
-    let names = ["a", "b", "c", "d"].map(String::from);
-    let mut buffer = Apart(Buffer::new(10_000, Some(&names), &[10, 50, 200], &[], None).expect("a buffer"));
-    let view = Apart(buffer.0.view());
-    cpu_ns_per_row(&mut buffer.0);
+    let [mut buffer, quiet] = [filled(), filled()];
+    let [view, quiet_view] = [&buffer, &quiet].map(|buffer| Apart(buffer.0.view()));
     let round = |_| {
         let before = there_and_back_ns();
         let alone = cpu_ns_per_row(&mut buffer.0);
-        let busy = beside(spin_loop, || cpu_ns_per_row(&mut buffer.0));
-        let readers = beside(|| read(&view.0), || cpu_ns_per_row(&mut buffer.0));
-        Round { apart: f64::max(before, there_and_back_ns()), alone, busy, readers }
+        let elsewhere = beside_readers(&quiet_view, || cpu_ns_per_row(&mut buffer.0));
+        let readers = beside_readers(&view, || cpu_ns_per_row(&mut buffer.0));
+        Round { apart: f64::max(before, there_and_back_ns()), alone, elsewhere, readers }
     };
     let (near, far): (Vec<_>, Vec<_>) = (0..ROUNDS).map(round).partition(|round| round.apart < NEAR_NS);
     for (kind, rounds) in [("near", near), ("far", far)] {
+        println!("{kind}_rounds {}", rounds.len());
         let tell = |name, figure: fn(&Round) -> f64| {
             if let Some(figure) = median(rounds.iter().map(figure).collect()) {
                 println!("{kind}_{name} {figure:.2}");
@@ -58,11 +58,19 @@ fn main() {
         };
         tell("there_and_back_ns", |round| round.apart);
         tell("alone_ns", |round| round.alone);
-        tell("beside_busy_ns", |round| round.busy);
+        tell("beside_others_ns", |round| round.elsewhere);
         tell("beside_readers_ns", |round| round.readers);
         // Of neighbouring times: the machine is not the same for long.
-        tell("slower", |round| round.readers / round.busy);
+        tell("slower", |round| round.readers / round.elsewhere);
     }
+}
+
+/// A full buffer with 48 features.
+fn filled() -> Apart<Buffer> {
+    let names = ["a", "b", "c", "d"].map(String::from);
+    let mut buffer = Apart(Buffer::new(10_000, Some(&names), &[10, 50, 200], &[], None).expect("a buffer"));
+    cpu_ns_per_row(&mut buffer.0);
+    buffer
 }
 
 /// What a line of the cache takes from core to core and back: the least of some times, for two threads may first have
@@ -72,8 +80,11 @@ fn there_and_back_ns() -> f64 {
     const EACH: usize = 200;
     let count = Apart(AtomicUsize::new(0));
     let wait_for = |number| {
+        let mut waited = 0;
         while count.0.load(Ordering::Acquire) != number {
-            spin_loop();
+            waited += 1;
+            // The other may wait for this very core.
+            if waited < 10_000 { spin_loop() } else { std::thread::yield_now() }
         }
     };
     let there_and_back = |number| {
@@ -96,14 +107,14 @@ fn there_and_back_ns() -> f64 {
     })
 }
 
-/// Does `work` while as many threads as there are readers do `other` again and again.
-fn beside(other: impl Fn() + Send + Sync, work: impl FnOnce() -> f64) -> f64 {
+/// Does `work` while readers look at `view` again and again.
+fn beside_readers(view: &Apart<View>, work: impl FnOnce() -> f64) -> f64 {
     let done = Apart(AtomicBool::new(false));
     std::thread::scope(|scope| {
         for _ in 0..READERS {
             scope.spawn(|| {
                 while !done.0.load(Ordering::Relaxed) {
-                    other();
+                    read(&view.0);
                 }
             });
         }
