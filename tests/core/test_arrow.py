@@ -9,7 +9,7 @@ import polars as pl
 import pyarrow as pa
 import pytest
 from millstream._core import Buffer, lags, read_rows, rolling
-from millstream.errors import InvalidRequestError
+from millstream.errors import ConflictError, InvalidRequestError
 
 FRAME = pl.DataFrame({"a": [1.5, None, 3.0], "t": ["x", None, "é"], "b": [True, False, None], "i": [1, 2, None]})
 WANT = (
@@ -103,26 +103,52 @@ def test_rolling_leaves_out_what_holds_no_numbers() -> None:
             rolling(values, [2])
 
 
-def test_frames_of_pandas_that_are_no_arrow_data_are_refused_with_its_reason() -> None:
-    for frame, reason in (
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
         (pd.DataFrame([[1.0, 2.0]], columns=["a", "a"]), "Duplicate column names found: ['a', 'a']"),
         (pd.DataFrame({"a": [1, "x"]}), "Conversion failed for column a with type object"),
         (pd.DataFrame({"a": [1j]}), "Conversion failed for column a with type complex128"),
-    ):
-        for read in (read_rows, Buffer(10).append, lambda frame: rolling(frame, [1])):
-            with pytest.raises(InvalidRequestError, match=re.escape(reason)) as refused:
-                read(frame)
-            assert "Give each column a name of its own and values of one type" in str(refused.value)
-            assert refused.value.__cause__ is not None
+        (pd.DataFrame({"a": [2**70]}), "int too large"),
+        (pd.Series([1, "x"], name="a"), "Could not convert 'x' with type str"),
+    ],
+    ids=["a name twice", "two types", "complex", "beyond 64 bits", "series"],
+)
+def test_what_pandas_cannot_make_arrow_data_of_is_refused_with_its_reason(data: Any, reason: str) -> None:
+    for read in (read_rows, Buffer(10).append, lambda data: rolling(data, [1])):
+        with pytest.raises(InvalidRequestError, match=re.escape(reason)) as refused:
+            read(data)
+        assert "each column has a name of its own and values of one type" in str(refused.value)
+        assert refused.value.__cause__ is not None
 
 
-def test_what_breaks_while_arrow_data_is_made_is_not_taken_for_bad_data() -> None:
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (MemoryError("no room"), "no room"),
+        (ConflictError("taken"), "taken"),
+        (InvalidRequestError("row 3 is wrong"), "row 3 is wrong"),
+    ],
+    ids=lambda case: type(case).__name__,
+)
+def test_other_errors_of_who_makes_arrow_data_pass_as_they_are(error: Exception, message: str) -> None:
     class Broken:
         def __arrow_c_stream__(self, requested_schema: object = None) -> object:
-            raise MemoryError("no room")
+            raise error
 
-    with pytest.raises(MemoryError, match="no room"):
+    with pytest.raises(type(error)) as passed:
         read_rows(Broken())
+    assert passed.value is error
+    assert str(error) == message
+
+
+def test_data_that_does_not_say_why_it_is_none_is_refused_by_the_kind_of_error() -> None:
+    class Silent:
+        def __arrow_c_array__(self, requested_schema: object = None) -> object:
+            raise NotImplementedError
+
+    with pytest.raises(InvalidRequestError, match="did not hand itself over as Arrow: NotImplementedError"):
+        read_rows(Silent())
 
 
 def test_a_series_of_pandas_is_a_column_of_its_name() -> None:

@@ -70,7 +70,7 @@ pub(crate) fn tail(value: Option<&Bound<'_, PyAny>>) -> PyResult<Option<usize>> 
     Ok(rows.map(|rows| rows as usize))
 }
 
-/// A number of rows, or none.
+/// A number of rows from 0.
 pub(crate) fn count(name: &str, value: &Bound<'_, PyAny>) -> PyResult<usize> {
     let rows = whole(name, value)?;
     usize::try_from(rows).map_err(|_| refuse(name, value, "It is a number of rows from 0"))
@@ -95,10 +95,15 @@ fn each<T>(
 }
 
 fn refuse(name: &str, value: &Bound<'_, PyAny>, wanted: &str) -> PyErr {
-    let mut shown = value.repr().map(|text| text.to_string()).unwrap_or_default();
-    if shown.chars().count() > SHOWN {
-        shown = shown.chars().take(SHOWN).chain("...".chars()).collect();
-    }
+    let shown = cut(value.repr().map(|text| text.to_string()).unwrap_or_default(), SHOWN);
     let message = format!("'{name}' is {shown}. {wanted}.");
     raise(Error::Invalid { message, at: vec![Step::Key(name.to_owned())] })
+}
+
+/// A text, or its first `most` characters.
+pub(crate) fn cut(text: String, most: usize) -> String {
+    match text.char_indices().nth(most) {
+        Some((end, _)) => format!("{}...", &text[..end]),
+        None => text,
+    }
 }

@@ -19,11 +19,12 @@ use arrow_schema::{ArrowError, DataType, Field};
 use millstream_core::error::{Error, Step};
 use millstream_core::rows::{Cell, MAX_COLUMNS, Texts, Values};
 use millstream_core::table::{Column, Table};
-use pyo3::exceptions::{PyBaseException, PyNotImplementedError, PyTypeError, PyValueError};
+use pyo3::exceptions::{PyNotImplementedError, PyOverflowError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyCapsule, PyCapsuleMethods, PyDict, PyMapping, PyTuple};
 
-use crate::error::raise;
+use crate::arguments::cut;
+use crate::error::{is_ours, raise};
 
 pub(crate) const STREAM: &CStr = c"arrow_array_stream";
 pub(crate) const SCHEMA: &CStr = c"arrow_schema";
@@ -160,30 +161,36 @@ fn receive(data: &Bound<'_, PyAny>) -> PyResult<(Field, Vec<ArrayRef>)> {
     if data.hasattr("__arrow_c_stream__")? { stream(data) } else { single(data) }
 }
 
-/// The Arrow data of an object. Where its maker finds that it has none (pandas has columns of several types, and names
-/// that come twice), that is an error of what was sent.
+/// The Arrow data of an object. Where it finds that it is none (frames of pandas may have columns of several types, and
+/// names that come twice), that is an error of what was sent.
 fn handed_over<'py>(data: &Bound<'py, PyAny>, method: &str) -> PyResult<Bound<'py, PyAny>> {
-    data.call_method0(method).map_err(|error| {
-        let py = data.py();
-        let of_the_data = error.is_instance_of::<PyValueError>(py)
-            || error.is_instance_of::<PyTypeError>(py)
-            || error.is_instance_of::<PyNotImplementedError>(py);
-        if !of_the_data {
-            return error;
-        }
-        let why = said_by(error.value(py)).unwrap_or_else(|_| error.to_string());
-        let refused = raise(Error::invalid(format!(
-            "A frame that is not Arrow data ({why}). Give each column a name of its own and values of one type: numbers, booleans or text."
-        )));
-        refused.set_cause(py, Some(error));
-        refused
-    })
+    let py = data.py();
+    let error = match data.call_method1(method, (py.None(),)) {
+        Ok(handed_over) => return Ok(handed_over),
+        Err(error) => error,
+    };
+    let of_the_data = error.is_instance_of::<PyValueError>(py)
+        || error.is_instance_of::<PyTypeError>(py)
+        || error.is_instance_of::<PyOverflowError>(py)
+        || error.is_instance_of::<PyNotImplementedError>(py);
+    if !of_the_data || is_ours(py, &error)? {
+        return Err(error);
+    }
+    let why = cut(said_by(py, &error), SHOWN);
+    let refused = raise(Error::invalid(format!(
+        "Data that did not hand itself over as Arrow: {why}. In a frame each column has a name of its own and values of one type, numbers, booleans or text."
+    )));
+    refused.set_cause(py, Some(error));
+    Err(refused)
 }
 
+/// The longest reason that a message repeats.
+const SHOWN: usize = 300;
+
 /// An error's texts: pyarrow's have several, of which the last names the column.
-fn said_by(error: &Bound<'_, PyBaseException>) -> PyResult<String> {
-    let texts: Vec<String> = error.getattr("args")?.extract()?;
-    Ok(texts.join("; "))
+fn said_by(py: Python<'_>, error: &PyErr) -> String {
+    let texts = error.value(py).getattr("args").and_then(|texts| texts.extract::<Vec<String>>());
+    texts.ok().filter(|texts| !texts.is_empty()).map_or_else(|| error.to_string(), |texts| texts.join("; "))
 }
 
 fn stream(data: &Bound<'_, PyAny>) -> PyResult<(Field, Vec<ArrayRef>)> {

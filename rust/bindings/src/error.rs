@@ -18,6 +18,12 @@ fn build(py: Python<'_>, error: &Error) -> PyResult<PyErr> {
     })
 }
 
+/// Whether an error is one of `millstream.errors` already.
+pub(crate) fn is_ours(py: Python<'_>, error: &PyErr) -> PyResult<bool> {
+    let ours = py.import("millstream.errors")?.getattr("MillstreamError")?;
+    error.value(py).is_instance(&ours)
+}
+
 fn class_of(error: &Error) -> &'static str {
     match error {
         Error::Json { .. } => "InvalidJsonError",
