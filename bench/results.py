@@ -24,7 +24,8 @@ HEAD = """\
 `make bench` writes this page: every row asserts our answer first, then times ours and the peer in its strongest form
 turn by turn in one run. Times are CPU time per call, medians of neighbouring slices (HTTP rows: CPU of the server
 process per request, its threads and children included; the peer is an empty BlackSheep echo of a body of the same
-size). Absolute times belong to this machine, the ratios hold elsewhere. *Asked* is what the row was built to reach.
+size). Absolute times belong to this machine, the ratios hold elsewhere, save where a row tells of the machine itself.
+*Asked* is what the row was built to reach.
 
 To rerun it, in about ten minutes: `git clone` this repository, `make bench`. One table alone:
 `make setup-dev && .venv/bin/python -m pytest bench/test_http.py`.
