@@ -2,8 +2,9 @@
 //! threads do the same with a buffer that nobody writes: whatever keeps the other cores busy, a machine that others use
 //! as well gives each thread less in a nanosecond.
 //!
-//! What readers cost is the lines of the cache that they take from the writer's core. So it hangs on how far apart two
-//! cores are, which changes while a virtual machine runs: rounds are told apart by what a line takes there and back
+//! What readers cost is the lines of the cache that they take from the writer's core, and more than that the segments
+//! they hold while they wait for a processor: the writer goes on in memory that it wrote longer ago, or on another core.
+//! So it hangs on how far apart two cores are, which changes while a virtual machine runs: rounds are told apart by what a line takes there and back
 //! before and after them, less than `NEAR_NS` or more. (On a machine of two cores, that is: among more, nobody knows
 //! which two were asked.)
 //!
