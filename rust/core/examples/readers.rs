@@ -4,9 +4,9 @@
 //!
 //! What readers cost is the lines of the cache that they take from the writer's core, and more than that the segments
 //! they hold while they wait for a processor: the writer goes on in memory that it wrote longer ago, or on another core.
-//! So it hangs on how far apart two cores are, which changes while a virtual machine runs: rounds are told apart by what a line takes there and back
-//! before and after them, less than `NEAR_NS` or more. (On a machine of two cores, that is: among more, nobody knows
-//! which two were asked.)
+//! So it hangs on how far apart two cores are, which changes while a virtual machine runs: rounds are told apart by what
+//! a line takes there and back before and after them, less than `NEAR_NS` or more. (On a machine of two cores, that is:
+//! among more, nobody knows which two were asked.)
 //!
 //! Prints for `near` and for `far` cores, where there were rounds of the kind: how many, that time, nanoseconds of the
 //! writer's CPU time per row (how long it waits for a processor says nothing about the ring), and how many times those
