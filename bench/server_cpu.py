@@ -32,8 +32,9 @@ LOAD_SECONDS = 0.1 if SMOKE else 1.0
 PAIRS = 1 if SMOKE else 5
 STEADY_NS = 2_000_000  # of CPU in a quarter of a second: less is a server at rest
 RUNNING = re.compile(r"running on http://[^:]+:(\d+)")
-# Some machines set these; the first makes every start slow, the second every NumPy that runs on the server.
-UNSET = {"PYTHONDONTWRITEBYTECODE", "OPENBLAS_CORETYPE"}
+# Some machines set the first two: one makes every start slow, the other every NumPy that runs on the server. The third
+# is for the rows of this process.
+UNSET = {"PYTHONDONTWRITEBYTECODE", "OPENBLAS_CORETYPE", "OMP_WAIT_POLICY"}
 
 
 class Server:
