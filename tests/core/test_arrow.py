@@ -142,13 +142,22 @@ def test_other_errors_of_who_makes_arrow_data_pass_as_they_are(error: Exception,
     assert str(error) == message
 
 
-def test_data_that_does_not_say_why_it_is_none_is_refused_by_the_kind_of_error() -> None:
+@pytest.mark.parametrize("error", [NotImplementedError(), ValueError("")], ids=lambda case: type(case).__name__)
+def test_data_that_does_not_say_why_it_is_none_is_refused_by_the_kind_of_error(error: Exception) -> None:
     class Silent:
         def __arrow_c_array__(self, requested_schema: object = None) -> object:
-            raise NotImplementedError
+            raise error
 
-    with pytest.raises(InvalidRequestError, match="did not hand itself over as Arrow: NotImplementedError"):
+    with pytest.raises(InvalidRequestError, match=rf"did not hand itself over as Arrow: {type(error).__name__}\. In"):
         read_rows(Silent())
+
+
+def test_who_makes_arrow_data_of_one_schema_only_need_not_take_another() -> None:
+    class Plain:
+        def __arrow_c_stream__(self) -> object:
+            return FRAME.__arrow_c_stream__()
+
+    assert read_rows(Plain()).to_json() == WANT
 
 
 def test_a_series_of_pandas_is_a_column_of_its_name() -> None:

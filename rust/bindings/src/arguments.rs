@@ -1,7 +1,7 @@
 //! Arguments of Python's calls that are numbers and lists, read so that a refusal names the argument, says what was given
 //! and what is wanted.
 
-use millstream_core::error::{Error, Step};
+use millstream_core::error::{Error, Step, shortened};
 use millstream_core::rolling::Stat;
 use pyo3::exceptions::PyOverflowError;
 use pyo3::prelude::*;
@@ -95,15 +95,8 @@ fn each<T>(
 }
 
 fn refuse(name: &str, value: &Bound<'_, PyAny>, wanted: &str) -> PyErr {
-    let shown = cut(value.repr().map(|text| text.to_string()).unwrap_or_default(), SHOWN);
+    let shown = value.repr().map(|text| text.to_string()).unwrap_or_default();
+    let shown = shortened(&shown, SHOWN);
     let message = format!("'{name}' is {shown}. {wanted}.");
     raise(Error::Invalid { message, at: vec![Step::Key(name.to_owned())] })
-}
-
-/// A text, or its first `most` characters.
-pub(crate) fn cut(text: String, most: usize) -> String {
-    match text.char_indices().nth(most) {
-        Some((end, _)) => format!("{}...", &text[..end]),
-        None => text,
-    }
 }

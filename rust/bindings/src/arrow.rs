@@ -16,14 +16,13 @@ use arrow_buffer::ScalarBuffer;
 use arrow_data::ffi::FFI_ArrowArray;
 use arrow_schema::ffi::FFI_ArrowSchema;
 use arrow_schema::{ArrowError, DataType, Field};
-use millstream_core::error::{Error, Step};
+use millstream_core::error::{Error, Step, shortened};
 use millstream_core::rows::{Cell, MAX_COLUMNS, Texts, Values};
 use millstream_core::table::{Column, Table};
 use pyo3::exceptions::{PyNotImplementedError, PyOverflowError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyCapsule, PyCapsuleMethods, PyDict, PyMapping, PyTuple};
 
-use crate::arguments::cut;
 use crate::error::{is_ours, raise};
 
 pub(crate) const STREAM: &CStr = c"arrow_array_stream";
@@ -165,7 +164,7 @@ fn receive(data: &Bound<'_, PyAny>) -> PyResult<(Field, Vec<ArrayRef>)> {
 /// names that come twice), that is an error of what was sent.
 fn handed_over<'py>(data: &Bound<'py, PyAny>, method: &str) -> PyResult<Bound<'py, PyAny>> {
     let py = data.py();
-    let error = match data.call_method1(method, (py.None(),)) {
+    let error = match data.call_method0(method) {
         Ok(handed_over) => return Ok(handed_over),
         Err(error) => error,
     };
@@ -176,7 +175,7 @@ fn handed_over<'py>(data: &Bound<'py, PyAny>, method: &str) -> PyResult<Bound<'p
     if !of_the_data || is_ours(py, &error)? {
         return Err(error);
     }
-    let why = cut(said_by(py, &error), SHOWN);
+    let why = shortened(&said_by(py, &error)?, SHOWN);
     let refused = raise(Error::invalid(format!(
         "Data that did not hand itself over as Arrow: {why}. In a frame each column has a name of its own and values of one type, numbers, booleans or text."
     )));
@@ -187,10 +186,11 @@ fn handed_over<'py>(data: &Bound<'py, PyAny>, method: &str) -> PyResult<Bound<'p
 /// The longest reason that a message repeats.
 const SHOWN: usize = 300;
 
-/// An error's texts: pyarrow's have several, of which the last names the column.
-fn said_by(py: Python<'_>, error: &PyErr) -> String {
-    let texts = error.value(py).getattr("args").and_then(|texts| texts.extract::<Vec<String>>());
-    texts.ok().filter(|texts| !texts.is_empty()).map_or_else(|| error.to_string(), |texts| texts.join("; "))
+/// An error's texts, of which pyarrow's have several and the last names the column; its kind where it has none.
+fn said_by(py: Python<'_>, error: &PyErr) -> PyResult<String> {
+    let texts = error.value(py).getattr("args")?.extract::<Vec<String>>();
+    let said = texts.map_or_else(|_| error.value(py).to_string(), |texts| texts.join("; "));
+    if said.is_empty() { Ok(error.get_type(py).name()?.to_string()) } else { Ok(said) }
 }
 
 fn stream(data: &Bound<'_, PyAny>) -> PyResult<(Field, Vec<ArrayRef>)> {

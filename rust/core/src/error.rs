@@ -47,6 +47,15 @@ pub fn counted(count: usize, noun: &str) -> String {
     format!("{count} {noun}{ending}")
 }
 
+/// A text, or the first `most` characters of it, for messages.
+#[must_use]
+pub fn shortened(text: &str, most: usize) -> String {
+    match text.char_indices().nth(most) {
+        Some((end, _)) => format!("{}...", &text[..end]),
+        None => text.to_owned(),
+    }
+}
+
 /// What every fallible function of the crate returns.
 pub type Result<T> = std::result::Result<T, Error>;
 

@@ -1,6 +1,10 @@
 //! One column that grows by a cell at a time and learns its type from the first.
 
 use super::{Cell, Mode, Refusal};
+use crate::error::shortened;
+
+/// The longest piece of a text that a message repeats.
+const SHOWN: usize = 40;
 
 /// Text values one after the other.
 #[derive(Clone, Default)]
@@ -208,7 +212,7 @@ impl Column {
         let given = match cell {
             Cell::Number(number) => format!("The number {number:?}"),
             Cell::Boolean(boolean) => format!("The value {boolean}"),
-            _ => format!("The text '{}'", shortened(text)),
+            _ => format!("The text '{}'", shortened(text, SHOWN)),
         };
         let (held, allowed) = match &self.values {
             Values::Boolean(_) => ("true and false", "true, false"),
@@ -235,14 +239,5 @@ impl Column {
             self.turn_to_text();
         }
         Taken { name: self.name, values: self.values, absent: self.absent, other: self.other }
-    }
-}
-
-/// The start of a text, for messages.
-fn shortened(text: &str) -> String {
-    const SHOWN: usize = 40;
-    match text.char_indices().nth(SHOWN) {
-        Some((end, _)) => format!("{}...", &text[..end]),
-        None => text.to_owned(),
     }
 }
